@@ -1,0 +1,441 @@
+//! Tabular operators: what may follow a pipe, and those that may begin a pipeline.
+
+use super::Parser;
+use crate::token::{Symbol, TokenKind};
+use crate::tree::{
+    Expr, ExprKind, Join, MvExpand, MvExpandColumn, Name, Operator, OperatorKind, Pipeline, ReorderKey, SortKey,
+    Source, Union, UnionLeg,
+};
+use crate::{Diagnostic, Span};
+
+/// Operators that KQL has and that are refused by name; see the issue tracker for when they come.
+const KNOWN: [&str; 40] = [
+    "as",
+    "assert-schema",
+    "consume",
+    "evaluate",
+    "externaldata",
+    "facet",
+    "find",
+    "fork",
+    "getschema",
+    "graph-mark-components",
+    "graph-match",
+    "graph-merge",
+    "graph-shortest-paths",
+    "graph-to-table",
+    "graph-where-edges",
+    "graph-where-nodes",
+    "invoke",
+    "lookup",
+    "macro-expand",
+    "make-graph",
+    "make-series",
+    "mv-apply",
+    "mvapply",
+    "parse",
+    "parse-kv",
+    "parse-where",
+    "partition",
+    "partition-by",
+    "project-by-names",
+    "reduce",
+    "sample",
+    "sample-distinct",
+    "scan",
+    "search",
+    "serialize",
+    "top-hitters",
+    "top-nested",
+    "execute-and-cache",
+    "graph",
+    "__partitionby",
+];
+
+/// The operators that run; offered when a misspelt one stands after a pipe.
+const SUPPORTED: [&str; 21] = [
+    "where",
+    "filter",
+    "extend",
+    "project",
+    "project-away",
+    "project-keep",
+    "project-rename",
+    "project-reorder",
+    "summarize",
+    "take",
+    "limit",
+    "top",
+    "sort",
+    "order",
+    "distinct",
+    "count",
+    "join",
+    "union",
+    "mv-expand",
+    "mvexpand",
+    "render",
+];
+
+impl Parser<'_> {
+    /// The operator after a pipe.
+    pub(super) fn operator(&mut self) -> Operator {
+        let start = self.span().start;
+        if self.peek().kind != TokenKind::Name {
+            self.error_expected("an operator such as 'where' or 'summarize' after '|'");
+            return Operator { kind: OperatorKind::Error, span: self.span() };
+        }
+        let word = self.dashed_word();
+        let span = self.span_from(start);
+        let kind = self.operator_body(&word, span);
+        Operator { kind, span: self.span_from(start) }
+    }
+
+    /// An operator that needs no input, where a pipeline begins.
+    pub(super) fn source_operator(&mut self) -> Option<Operator> {
+        if self.peek().kind != TokenKind::Name {
+            return None;
+        }
+        let start = self.span().start;
+        let next = &self.peek_ahead(1).kind;
+        let word = self.text(self.peek());
+        // `union`, `range` and the rest are also function or column names; what follows tells them apart.
+        let starts_operand = !matches!(
+            next,
+            TokenKind::Symbol(
+                Symbol::Pipe | Symbol::Semicolon | Symbol::CloseParen | Symbol::Comma | Symbol::Dot | Symbol::Equal
+            ) | TokenKind::EndOfText
+        );
+        let is_operator = match word {
+            "print" | "union" | "find" | "search" => starts_operand,
+            "range" => matches!(next, TokenKind::Name | TokenKind::Symbol(Symbol::OpenBracket)),
+            "externaldata" => *next == TokenKind::Symbol(Symbol::OpenParen),
+            "evaluate" => *next == TokenKind::Name,
+            _ => false,
+        };
+        if !is_operator {
+            return None;
+        }
+        let word = word.to_owned();
+        self.advance();
+        let span = self.span_from(start);
+        let kind = match word.as_str() {
+            "print" => OperatorKind::Print(self.comma_separated(Self::named_expression)),
+            "range" => self.range(),
+            "union" => self.union(),
+            _ => self.refuse(&word, span),
+        };
+        Some(Operator { kind, span: self.span_from(start) })
+    }
+
+    /// A word with dashes, such as `project-away`, where no white space stands around the dashes.
+    fn dashed_word(&mut self) -> String {
+        let first = self.advance();
+        let mut span = first.span;
+        while self.at_symbol(Symbol::Minus)
+            && self.span().start == span.end
+            && self.peek_ahead(1).kind == TokenKind::Name
+            && self.peek_ahead(1).span.start == self.span().end
+        {
+            self.advance();
+            span = span.to(self.advance().span);
+        }
+        span.text(self.source).to_owned()
+    }
+
+    fn operator_body(&mut self, word: &str, span: Span) -> OperatorKind {
+        match word {
+            "where" | "filter" => {
+                self.hints(&[]);
+                OperatorKind::Where(self.expression())
+            }
+            "extend" => OperatorKind::Extend(self.comma_separated(Self::named_expression)),
+            "project" => {
+                if matches!(
+                    self.peek().kind,
+                    TokenKind::Symbol(Symbol::Pipe | Symbol::CloseParen) | TokenKind::EndOfText
+                ) {
+                    self.error_expected("a column");
+                }
+                OperatorKind::Project(self.comma_separated(Self::named_expression))
+            }
+            "project-away" => OperatorKind::ProjectAway(self.comma_separated(Self::name_pattern)),
+            "project-keep" => OperatorKind::ProjectKeep(self.comma_separated(Self::name_pattern)),
+            "project-rename" => OperatorKind::ProjectRename(self.comma_separated(Self::named_expression)),
+            "project-reorder" => OperatorKind::ProjectReorder(self.comma_separated(Self::reorder_key)),
+            "summarize" => self.summarize(),
+            "take" | "limit" => OperatorKind::Take(self.expression()),
+            "top" => self.top(),
+            "sort" | "order" => {
+                self.hints(&[]);
+                self.expect_word("by");
+                OperatorKind::Sort(self.comma_separated(Self::sort_key))
+            }
+            "distinct" => {
+                self.hints(&[]);
+                OperatorKind::Distinct(self.comma_separated(Self::named_expression))
+            }
+            "count" => OperatorKind::Count,
+            "join" => self.join(),
+            "union" => self.union(),
+            "mv-expand" | "mvexpand" => self.mv_expand(word == "mvexpand"),
+            "render" => self.render(),
+            _ => self.refuse(word, span),
+        }
+    }
+
+    fn refuse(&mut self, word: &str, span: Span) -> OperatorKind {
+        if KNOWN.contains(&word) {
+            self.report(Diagnostic::unsupported(span, word));
+            self.recover();
+            return OperatorKind::Unsupported(word.to_owned());
+        }
+        let mut diagnostic = Diagnostic::syntax(span, format!("there is no operator '{word}'"));
+        if let Some(near) = crate::diagnostic::nearest(word, SUPPORTED.into_iter().chain(KNOWN)) {
+            diagnostic = diagnostic.with_hint(format!("Did you mean '{near}'?"));
+        }
+        self.report(diagnostic);
+        OperatorKind::Error
+    }
+
+    /// Reads `name=value` pairs that stand between an operator and its operands. `hint.*` pairs change no
+    /// result and are dropped; `wanted` ones are returned; others are an error.
+    fn hints(&mut self, wanted: &[&str]) -> Vec<(Name, Expr)> {
+        let mut found = Vec::new();
+        loop {
+            let is_hint = self.at_word("hint") && self.peek_ahead(1).kind == TokenKind::Symbol(Symbol::Dot);
+            let is_pair = self.peek().kind == TokenKind::Name
+                && self.peek_ahead(1).kind == TokenKind::Symbol(Symbol::Equal)
+                && wanted.contains(&self.text(self.peek()));
+            if is_hint {
+                self.at += 3;
+            } else if is_pair {
+                let name = self.name("a parameter");
+                self.expect_symbol(Symbol::Equal);
+                let value = self.parameter_value();
+                found.push((name, value));
+                continue;
+            } else {
+                return found;
+            }
+            self.expect_symbol(Symbol::Equal);
+            self.parameter_value();
+        }
+    }
+
+    /// A word or a literal.
+    fn parameter_value(&mut self) -> Expr {
+        if let Some(literal) = self.literal() {
+            return literal;
+        }
+        match self.try_name() {
+            Some(name) => Expr { kind: ExprKind::Name(name.text), span: name.span },
+            None => {
+                self.error_expected("a value");
+                Expr { kind: ExprKind::Error, span: self.span() }
+            }
+        }
+    }
+
+    fn word_of(&mut self, value: Expr) -> Option<Name> {
+        match value.kind {
+            ExprKind::Name(text) => Some(Name { text, span: value.span }),
+            _ => {
+                self.report(Diagnostic::syntax(value.span, "expected a word"));
+                None
+            }
+        }
+    }
+
+    fn summarize(&mut self) -> OperatorKind {
+        self.hints(&[]);
+        let mut aggregates = Vec::new();
+        if !self.at_word("by") {
+            aggregates = self.comma_separated(Self::named_expression);
+        }
+        let mut by = Vec::new();
+        if self.take_word("by") {
+            by = self.comma_separated(Self::named_expression);
+        }
+        OperatorKind::Summarize { aggregates, by }
+    }
+
+    fn top(&mut self) -> OperatorKind {
+        let count = self.expression();
+        self.expect_word("by");
+        self.hints(&[]);
+        OperatorKind::Top { count, keys: self.comma_separated(Self::sort_key) }
+    }
+
+    fn sort_key(&mut self) -> SortKey {
+        let value = self.named_expression();
+        let ascending = if self.take_word("asc") {
+            Some(true)
+        } else if self.take_word("desc") {
+            Some(false)
+        } else {
+            None
+        };
+        let mut nulls_first = None;
+        if self.take_word("nulls") {
+            if self.take_word("first") {
+                nulls_first = Some(true);
+            } else if self.expect_word("last") {
+                nulls_first = Some(false);
+            }
+        }
+        SortKey { value, ascending, nulls_first }
+    }
+
+    fn reorder_key(&mut self) -> ReorderKey {
+        let pattern = self.name_pattern();
+        let ascending = if self.take_word("asc") {
+            Some(true)
+        } else if self.take_word("desc") {
+            Some(false)
+        } else {
+            None
+        };
+        ReorderKey { pattern, ascending }
+    }
+
+    fn join(&mut self) -> OperatorKind {
+        let kind = self.hints(&["kind"]).into_iter().find(|(name, _)| name.text == "kind");
+        let kind = kind.and_then(|(_, value)| self.word_of(value));
+        let right = self.operand_pipeline();
+        let mut on = Vec::new();
+        if self.expect_word("on") {
+            on = self.comma_separated(Self::expression);
+        }
+        OperatorKind::Join(Join { kind, right: Box::new(right), on })
+    }
+
+    /// A table name, a call or a pipeline in parentheses.
+    fn operand_pipeline(&mut self) -> Pipeline {
+        let span = self.span();
+        let value = match self.try_name_source() {
+            Some(expr) => expr,
+            None => self.expression(),
+        };
+        match value.kind {
+            ExprKind::Pipeline(pipeline) => *pipeline,
+            _ => {
+                let span = span.to(value.span);
+                Pipeline { source: Source::Expression(value), operators: Vec::new(), span }
+            }
+        }
+    }
+
+    /// A bare table name, read before the word operators could take the `on` or `|` that follows it.
+    fn try_name_source(&mut self) -> Option<Expr> {
+        let simple = self.peek().kind == TokenKind::Name
+            && !matches!(
+                self.peek_ahead(1).kind,
+                TokenKind::Symbol(Symbol::OpenParen | Symbol::Dot | Symbol::OpenBracket | Symbol::Star)
+            );
+        if !simple {
+            return None;
+        }
+        let name = self.name("a table");
+        Some(Expr { kind: ExprKind::Name(name.text), span: name.span })
+    }
+
+    fn union(&mut self) -> OperatorKind {
+        let mut union = Union { kind: None, with_source: None, is_fuzzy: false, legs: Vec::new() };
+        for (name, value) in self.hints(&["kind", "withsource", "with_source", "isfuzzy"]) {
+            match name.text.as_str() {
+                "kind" => union.kind = self.word_of(value),
+                "isfuzzy" => {
+                    union.is_fuzzy = match value.kind {
+                        ExprKind::Literal(crate::tree::Literal::Bool(Some(flag))) => flag,
+                        _ => {
+                            self.report(Diagnostic::syntax(value.span, "expected true or false"));
+                            false
+                        }
+                    }
+                }
+                _ => union.with_source = self.word_of(value),
+            }
+        }
+        union.legs = self.comma_separated(Self::union_leg);
+        OperatorKind::Union(union)
+    }
+
+    fn union_leg(&mut self) -> UnionLeg {
+        let next = &self.peek_ahead(1);
+        let wildcard = self.at_symbol(Symbol::Star)
+            || (self.peek().kind == TokenKind::Name
+                && next.kind == TokenKind::Symbol(Symbol::Star)
+                && next.span.start == self.span().end);
+        if wildcard {
+            return UnionLeg::Wildcard(self.name_pattern());
+        }
+        UnionLeg::Pipeline(self.operand_pipeline())
+    }
+
+    fn mv_expand(&mut self, is_legacy: bool) -> OperatorKind {
+        let mut expand =
+            MvExpand { columns: Vec::new(), bag_as_array: false, item_index: None, limit: None, is_legacy };
+        for (name, value) in self.hints(&["kind", "bagexpansion", "with_itemindex"]) {
+            let Some(word) = self.word_of(value) else { continue };
+            match (name.text.as_str(), word.text.as_str()) {
+                ("with_itemindex", _) => expand.item_index = Some(word),
+                (_, "array") => expand.bag_as_array = true,
+                (_, "bag") => {}
+                _ => self.report(Diagnostic::syntax(word.span, "expected 'bag' or 'array'")),
+            }
+        }
+        expand.columns = self.comma_separated(|p| {
+            let value = p.named_expression();
+            let mut to_type = None;
+            if p.take_word("to") {
+                p.expect_word("typeof");
+                p.expect_symbol(Symbol::OpenParen);
+                to_type = Some(p.type_name());
+                p.expect_symbol(Symbol::CloseParen);
+            }
+            MvExpandColumn { value, to_type }
+        });
+        if self.take_word("limit") {
+            expand.limit = Some(self.expression());
+        }
+        OperatorKind::MvExpand(expand)
+    }
+
+    fn range(&mut self) -> OperatorKind {
+        let column = self.name("a column name");
+        self.expect_word("from");
+        let from = self.expression();
+        self.expect_word("to");
+        let to = self.expression();
+        self.expect_word("step");
+        let step = self.expression();
+        OperatorKind::Range { column, from, to, step }
+    }
+
+    fn render(&mut self) -> OperatorKind {
+        let visualization = self.name("a chart type");
+        let mut properties = Vec::new();
+        let parenthesised = if self.take_word("with") { self.expect_symbol(Symbol::OpenParen) } else { false };
+        while self.peek().kind == TokenKind::Name && self.peek_ahead(1).kind == TokenKind::Symbol(Symbol::Equal) {
+            let Some(name) = self.try_name() else { break };
+            self.advance();
+            let value = self.parameter_value();
+            // A list such as `ycolumns = a, b` belongs to its property until the next `name =`.
+            properties.push((name.clone(), value));
+            while self.at_symbol(Symbol::Comma)
+                && self.peek_ahead(2).kind != TokenKind::Symbol(Symbol::Equal)
+                && !self.silenced
+            {
+                self.advance();
+                let value = self.parameter_value();
+                properties.push((name.clone(), value));
+            }
+            self.take_symbol(Symbol::Comma);
+        }
+        if parenthesised {
+            self.expect_symbol(Symbol::CloseParen);
+        }
+        OperatorKind::Render { visualization, properties }
+    }
+}

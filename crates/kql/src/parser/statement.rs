@@ -1,0 +1,186 @@
+//! Statements: `let`, `set`, and the query itself.
+
+use super::Parser;
+use crate::token::{Symbol, TokenKind};
+use crate::tree::{
+    ColumnDeclaration, Expr, ExprKind, Function, LetValue, Name, OperatorKind, Parameter, ParameterKind, Pipeline,
+    Script, Source, Statement,
+};
+use crate::{Diagnostic, Type};
+
+impl Parser<'_> {
+    /// Statements up to the end of the text, or up to the closing brace of a function body.
+    pub(super) fn script(&mut self, in_braces: bool) -> Script {
+        let mut statements = Vec::new();
+        loop {
+            while self.take_symbol(Symbol::Semicolon) {}
+            if self.at_end() || (in_braces && self.at_symbol(Symbol::CloseBrace)) {
+                break;
+            }
+            let before = self.at;
+            statements.extend(self.statement());
+            if self.silenced {
+                self.recover();
+            }
+            if self.at_symbol(Symbol::Semicolon) || self.at_end() || (in_braces && self.at_symbol(Symbol::CloseBrace)) {
+                continue;
+            }
+            self.error_expected("'|' or ';'");
+            self.recover();
+            if self.at == before || !self.at_symbol(Symbol::Semicolon) {
+                self.advance();
+            }
+        }
+        Script { statements }
+    }
+
+    fn statement(&mut self) -> Option<Statement> {
+        let start = self.span().start;
+        let followed_by_name =
+            matches!(self.peek_ahead(1).kind, TokenKind::Name | TokenKind::Symbol(Symbol::OpenBracket));
+        if self.at_word("let") && followed_by_name {
+            self.advance();
+            let name = self.name("a name after 'let'");
+            self.expect_symbol(Symbol::Equal);
+            let value = self.let_value();
+            return Some(Statement::Let { name, value, span: self.span_from(start) });
+        }
+        if self.at_word("set") && followed_by_name {
+            self.advance();
+            let option = self.name("an option after 'set'");
+            let value = self.take_symbol(Symbol::Equal).then(|| self.expression());
+            return Some(Statement::Set { option, value, span: self.span_from(start) });
+        }
+        for keyword in ["declare", "alias", "restrict"] {
+            if self.at_word(keyword) && followed_by_name {
+                let span = self.advance().span;
+                self.report(Diagnostic::unsupported(span, keyword));
+                return None;
+            }
+        }
+        Some(Statement::Query(self.pipeline()))
+    }
+
+    fn let_value(&mut self) -> LetValue {
+        if self.at_word("view") && self.peek_ahead(1).kind == TokenKind::Symbol(Symbol::OpenParen) {
+            self.advance();
+        }
+        if self.at_symbol(Symbol::OpenParen) && self.function_ahead() {
+            return LetValue::Function(self.function());
+        }
+        LetValue::Expression(self.pipeline())
+    }
+
+    /// Whether the parenthesis here opens a parameter list: its closing one is followed by `{`.
+    fn function_ahead(&self) -> bool {
+        let mut depth = 0usize;
+        for (i, token) in self.tokens.iter().enumerate().skip(self.at) {
+            match token.kind {
+                TokenKind::Symbol(Symbol::OpenParen) => depth += 1,
+                TokenKind::Symbol(Symbol::CloseParen) => {
+                    depth -= 1;
+                    if depth == 0 {
+                        return self.tokens[i + 1].kind == TokenKind::Symbol(Symbol::OpenBrace);
+                    }
+                }
+                TokenKind::Symbol(Symbol::Semicolon | Symbol::Pipe | Symbol::OpenBrace) | TokenKind::EndOfText => break,
+                _ => {}
+            }
+        }
+        false
+    }
+
+    fn function(&mut self) -> Function {
+        let start = self.span().start;
+        self.expect_symbol(Symbol::OpenParen);
+        let mut parameters = Vec::new();
+        if !self.at_symbol(Symbol::CloseParen) {
+            parameters = self.comma_separated(Self::parameter);
+        }
+        self.expect_symbol(Symbol::CloseParen);
+        self.expect_symbol(Symbol::OpenBrace);
+        let body = self.nested(|p| p.script(true)).unwrap_or_default();
+        self.expect_symbol(Symbol::CloseBrace);
+        Function { parameters, body, span: self.span_from(start) }
+    }
+
+    fn parameter(&mut self) -> Parameter {
+        let name = self.name("a parameter name");
+        self.expect_symbol(Symbol::Colon);
+        let kind = if self.take_symbol(Symbol::OpenParen) {
+            let columns = if self.take_symbol(Symbol::Star) {
+                Vec::new()
+            } else {
+                self.comma_separated(Self::column_declaration)
+            };
+            self.expect_symbol(Symbol::CloseParen);
+            ParameterKind::Table(columns)
+        } else {
+            ParameterKind::Scalar(self.type_name())
+        };
+        let default = self.take_symbol(Symbol::Equal).then(|| self.expression());
+        Parameter { name, kind, default }
+    }
+
+    /// `name: type`; in `datatable` and tabular parameters.
+    pub(super) fn column_declaration(&mut self) -> ColumnDeclaration {
+        let name = match self.try_name() {
+            Some(name) => name,
+            None => {
+                self.error_expected("a column name");
+                Name { text: String::new(), span: self.span() }
+            }
+        };
+        self.expect_symbol(Symbol::Colon);
+        let column_type = self.type_name();
+        ColumnDeclaration { name, column_type }
+    }
+
+    pub(super) fn type_name(&mut self) -> Type {
+        let token = self.peek().clone();
+        let word = if token.kind == TokenKind::Name { self.text(&token) } else { "" };
+        match Type::from_name(word) {
+            Some(found) => {
+                self.advance();
+                found
+            }
+            None => {
+                self.error_expected(
+                    "a type: bool, int, long, real, decimal, string, datetime, timespan, guid or dynamic",
+                );
+                Type::String
+            }
+        }
+    }
+
+    /// `source | operator | operator`.
+    pub(super) fn pipeline(&mut self) -> Pipeline {
+        self.nested(Self::pipeline_body).unwrap_or_else(|| {
+            let span = self.span();
+            let source = Source::Expression(Expr { kind: ExprKind::Error, span });
+            Pipeline { source, operators: Vec::new(), span }
+        })
+    }
+
+    fn pipeline_body(&mut self) -> Pipeline {
+        let start = self.span().start;
+        let source = match self.source_operator() {
+            Some(operator) => Source::Operator(Box::new(operator)),
+            None => Source::Expression(self.expression()),
+        };
+        let mut operators = Vec::new();
+        loop {
+            if self.silenced {
+                self.recover();
+            }
+            if !self.take_symbol(Symbol::Pipe) {
+                break;
+            }
+            let operator = self.operator();
+            if operator.kind != OperatorKind::Error {
+                operators.push(operator);
+            }
+        }
+        Pipeline { source, operators, span: self.span_from(start) }
+    }
+}

@@ -1,0 +1,413 @@
+//! The syntax tree. Every node carries the span of the text that it came from.
+
+use crate::{Span, Type};
+
+/// Everything that one request sends: statements separated by semicolons.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Script {
+    pub statements: Vec<Statement>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Statement {
+    /// `let name = value`.
+    Let { name: Name, value: LetValue, span: Span },
+    /// `set option [= value]`: a request option.
+    Set { option: Name, value: Option<Expr>, span: Span },
+    /// A tabular or scalar expression whose result is returned.
+    Query(Pipeline),
+}
+
+/// What stands right of a `let`.
+#[derive(Debug, Clone, PartialEq)]
+pub enum LetValue {
+    /// A pipeline, which is a scalar when it has no operators and its source is a scalar expression.
+    Expression(Pipeline),
+    /// `(a: long, T: (x: string)) { body }`.
+    Function(Function),
+}
+
+/// A function defined in the query text.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Function {
+    pub parameters: Vec<Parameter>,
+    pub body: Script,
+    pub span: Span,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Parameter {
+    pub name: Name,
+    pub kind: ParameterKind,
+    pub default: Option<Expr>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum ParameterKind {
+    Scalar(Type),
+    /// `(a: long, b: string)`; empty for `(*)`, which takes any table.
+    Table(Vec<ColumnDeclaration>),
+}
+
+/// `name: type` in a `datatable`, a parameter list or a schema.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ColumnDeclaration {
+    pub name: Name,
+    pub column_type: Type,
+}
+
+/// An identifier, unquoted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Name {
+    pub text: String,
+    pub span: Span,
+}
+
+/// A source of rows and the operators that they pass through.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pipeline {
+    pub source: Source,
+    pub operators: Vec<Operator>,
+    pub span: Span,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Source {
+    /// A table name, a call, a parenthesised pipeline or a scalar expression.
+    Expression(Expr),
+    /// `print`, `range`, `union` and other operators that need no input.
+    Operator(Box<Operator>),
+}
+
+/// A tabular operator.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Operator {
+    pub kind: OperatorKind,
+    pub span: Span,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum OperatorKind {
+    Where(Expr),
+    Extend(Vec<NamedExpr>),
+    Project(Vec<NamedExpr>),
+    ProjectAway(Vec<NamePattern>),
+    ProjectKeep(Vec<NamePattern>),
+    ProjectRename(Vec<NamedExpr>),
+    ProjectReorder(Vec<ReorderKey>),
+    Summarize {
+        aggregates: Vec<NamedExpr>,
+        by: Vec<NamedExpr>,
+    },
+    Take(Expr),
+    Top {
+        count: Expr,
+        keys: Vec<SortKey>,
+    },
+    Sort(Vec<SortKey>),
+    Distinct(Vec<NamedExpr>),
+    Count,
+    Join(Join),
+    Union(Union),
+    MvExpand(MvExpand),
+    Print(Vec<NamedExpr>),
+    Range {
+        column: Name,
+        from: Expr,
+        to: Expr,
+        step: Expr,
+    },
+    Render {
+        visualization: Name,
+        properties: Vec<(Name, Expr)>,
+    },
+    /// An operator that KQL has and this program refuses by name.
+    Unsupported(String),
+    /// Text that is no operator; reported by the parser.
+    Error,
+}
+
+/// `name = value`, `(a, b) = value` or just `value`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NamedExpr {
+    pub names: Vec<Name>,
+    /// True when the names stood in parentheses.
+    pub is_tuple: bool,
+    pub value: Expr,
+}
+
+/// A column name in which `*` stands for any text.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NamePattern {
+    pub text: String,
+    /// True when a `*` in `text` is a wildcard; false for a quoted name.
+    pub has_wildcard: bool,
+    pub span: Span,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReorderKey {
+    pub pattern: NamePattern,
+    /// `Some(true)` for `asc`, `Some(false)` for `desc`: the order among the columns that a wildcard matches.
+    pub ascending: Option<bool>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct SortKey {
+    pub value: NamedExpr,
+    /// `None` when not said, which means descending.
+    pub ascending: Option<bool>,
+    pub nulls_first: Option<bool>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Join {
+    /// The word after `kind=`.
+    pub kind: Option<Name>,
+    pub right: Box<Pipeline>,
+    pub on: Vec<Expr>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Union {
+    pub kind: Option<Name>,
+    pub with_source: Option<Name>,
+    pub is_fuzzy: bool,
+    pub legs: Vec<UnionLeg>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum UnionLeg {
+    Pipeline(Pipeline),
+    /// `Security*`.
+    Wildcard(NamePattern),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct MvExpand {
+    pub columns: Vec<MvExpandColumn>,
+    /// True for `kind=array` (or `bagexpansion=array`): a bag's entries become `[key, value]`.
+    pub bag_as_array: bool,
+    pub item_index: Option<Name>,
+    pub limit: Option<Expr>,
+    /// True for the legacy spelling `mvexpand`, which keeps 128 rows per input row.
+    pub is_legacy: bool,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct MvExpandColumn {
+    pub value: NamedExpr,
+    pub to_type: Option<Type>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Expr {
+    pub kind: ExprKind,
+    pub span: Span,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum ExprKind {
+    Literal(Literal),
+    Name(String),
+    /// `base.member`, also written `base.['member']`.
+    Member {
+        base: Box<Expr>,
+        member: Name,
+    },
+    /// `base[index]`.
+    Index {
+        base: Box<Expr>,
+        index: Box<Expr>,
+    },
+    Call {
+        function: Name,
+        arguments: Vec<Argument>,
+    },
+    Negate(Box<Expr>),
+    Binary {
+        operator: BinaryOperator,
+        left: Box<Expr>,
+        right: Box<Expr>,
+    },
+    Between {
+        value: Box<Expr>,
+        low: Box<Expr>,
+        high: Box<Expr>,
+        negated: bool,
+    },
+    /// `value in (...)` and the other operators with a list on the right.
+    Membership {
+        operator: MembershipOperator,
+        value: Box<Expr>,
+        list: Vec<Expr>,
+    },
+    /// `*`: all columns.
+    Star,
+    /// `typeof(long)`.
+    TypeOf(Type),
+    /// A pipeline in parentheses, or one that stands as an argument.
+    Pipeline(Box<Pipeline>),
+    /// `datatable(a: long) [1, 2]`.
+    DataTable {
+        columns: Vec<ColumnDeclaration>,
+        cells: Vec<Expr>,
+    },
+    /// Text that could not be read; reported by the parser.
+    Error,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Argument {
+    pub name: Option<Name>,
+    pub value: Expr,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Literal {
+    Bool(Option<bool>),
+    Int(Option<i32>),
+    Long(Option<i64>),
+    Real(Option<f64>),
+    /// The text of a decimal.
+    Decimal(Option<String>),
+    String(String),
+    /// Ticks since 0001-01-01.
+    DateTime(Option<i64>),
+    /// `datetime()` without an argument.
+    Now,
+    /// Ticks.
+    TimeSpan(Option<i64>),
+    /// Lower case, hyphens in place.
+    Guid(Option<String>),
+    /// The text between the parentheses of `dynamic(...)`.
+    Dynamic(String),
+    /// A bare `null`, which only some places take.
+    Null,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum BinaryOperator {
+    Or,
+    And,
+    Equal,
+    NotEqual,
+    EqualIgnoreCase,
+    NotEqualIgnoreCase,
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+    Add,
+    Subtract,
+    Multiply,
+    Divide,
+    Modulo,
+    /// One of the word operators on strings.
+    Text(TextOperator),
+}
+
+/// `has`, `contains`, `startswith` and their kin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TextOperator {
+    pub kind: TextMatch,
+    pub case_sensitive: bool,
+    pub negated: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TextMatch {
+    Has,
+    HasPrefix,
+    HasSuffix,
+    Contains,
+    StartsWith,
+    EndsWith,
+    /// `matches regex`.
+    Regex,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum MembershipOperator {
+    In,
+    NotIn,
+    InIgnoreCase,
+    NotInIgnoreCase,
+    HasAny,
+    HasAll,
+}
+
+impl MembershipOperator {
+    /// The operator as it is written.
+    pub fn text(self) -> &'static str {
+        match self {
+            MembershipOperator::In => "in",
+            MembershipOperator::NotIn => "!in",
+            MembershipOperator::InIgnoreCase => "in~",
+            MembershipOperator::NotInIgnoreCase => "!in~",
+            MembershipOperator::HasAny => "has_any",
+            MembershipOperator::HasAll => "has_all",
+        }
+    }
+}
+
+impl BinaryOperator {
+    /// The operator as it is written.
+    pub fn text(self) -> String {
+        let symbol = match self {
+            BinaryOperator::Or => "or",
+            BinaryOperator::And => "and",
+            BinaryOperator::Equal => "==",
+            BinaryOperator::NotEqual => "!=",
+            BinaryOperator::EqualIgnoreCase => "=~",
+            BinaryOperator::NotEqualIgnoreCase => "!~",
+            BinaryOperator::Less => "<",
+            BinaryOperator::LessOrEqual => "<=",
+            BinaryOperator::Greater => ">",
+            BinaryOperator::GreaterOrEqual => ">=",
+            BinaryOperator::Add => "+",
+            BinaryOperator::Subtract => "-",
+            BinaryOperator::Multiply => "*",
+            BinaryOperator::Divide => "/",
+            BinaryOperator::Modulo => "%",
+            BinaryOperator::Text(text) => return text.text(),
+        };
+        symbol.to_owned()
+    }
+}
+
+impl TextOperator {
+    /// The operator as it is written.
+    pub fn text(self) -> String {
+        let word = match self.kind {
+            TextMatch::Has => "has",
+            TextMatch::HasPrefix => "hasprefix",
+            TextMatch::HasSuffix => "hassuffix",
+            TextMatch::Contains => "contains",
+            TextMatch::StartsWith => "startswith",
+            TextMatch::EndsWith => "endswith",
+            TextMatch::Regex => return "matches regex".to_owned(),
+        };
+        let bang = if self.negated { "!" } else { "" };
+        let suffix = if self.case_sensitive { "_cs" } else { "" };
+        format!("{bang}{word}{suffix}")
+    }
+
+    /// Reads the word of an operator, without its bang: `has_cs`, `contains`.
+    pub fn from_word(word: &str, negated: bool) -> Option<TextOperator> {
+        let (stem, case_sensitive) = match word.strip_suffix("_cs") {
+            Some(stem) => (stem, true),
+            None => (word, false),
+        };
+        let kind = match stem {
+            "has" => TextMatch::Has,
+            "hasprefix" => TextMatch::HasPrefix,
+            "hassuffix" => TextMatch::HasSuffix,
+            "contains" => TextMatch::Contains,
+            "startswith" => TextMatch::StartsWith,
+            "endswith" => TextMatch::EndsWith,
+            _ => return None,
+        };
+        Some(TextOperator { kind, case_sensitive, negated })
+    }
+}
