@@ -6,6 +6,8 @@ mod literal;
 mod operator;
 mod statement;
 
+pub use literal::parse_guid;
+
 use crate::lexer::lex;
 use crate::token::{Symbol, Token, TokenKind};
 use crate::tree::{Name, NamePattern, Script};

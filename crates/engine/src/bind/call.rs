@@ -1,0 +1,721 @@
+//! Calls of scalar functions: the ones with plain signatures, and those whose type follows their arguments.
+
+use super::comparison::{Comparison, compare};
+use super::expression::{long, text};
+use super::operators::{branch_type, exact};
+use super::relation::{null, wrong_type};
+use super::{Binder, Meaning, Result, Scope, Typed, constant, internal, unknown};
+use crate::functions::signature::{Parameter, SIGNATURES, Signature};
+use crate::functions::{Kernel, conversion, datetime, dynamic, math, regexes, string};
+use datafusion::functions::expr_fn::coalesce;
+use datafusion::logical_expr::expr::Case;
+use datafusion::logical_expr::{Expr as Plan, lit, not};
+use datafusion::scalar::ScalarValue;
+use kql::tree::{Argument, Expr, ExprKind, Literal, Name};
+use kql::{Diagnostic, Span, Type};
+
+/// Functions bound by code in this module.
+const SPECIAL: &[&str] = &[
+    "ago",
+    "now",
+    "not",
+    "iff",
+    "iif",
+    "case",
+    "coalesce",
+    "isnull",
+    "isnotnull",
+    "isempty",
+    "isnotempty",
+    "notempty",
+    "strcat",
+    "strcat_delim",
+    "bin",
+    "floor",
+    "bin_at",
+    "column_ifexists",
+    "columnifexists",
+    "toscalar",
+    "pack",
+    "bag_pack",
+    "pack_dictionary",
+    "pack_array",
+    "pack_all",
+    "extract",
+    "extractjson",
+    "extract_json",
+    "gettype",
+    "min_of",
+    "max_of",
+    "tostring",
+    "tolong",
+    "toint",
+    "toreal",
+    "todouble",
+    "tobool",
+    "toboolean",
+    "todatetime",
+    "totimespan",
+    "toguid",
+    "todecimal",
+    "todynamic",
+    "parse_json",
+    "parsejson",
+    "toobject",
+    "ingestion_time",
+    "materialize",
+];
+
+/// Functions of KQL that are refused by name until they are built.
+const PLANNED: &[&str] = &[
+    "series_decompose_anomalies",
+    "parse_xml",
+    "prev",
+    "next",
+    "row_number",
+    "row_cumsum",
+    "row_rank_dense",
+    "row_rank_min",
+    "row_window_session",
+    "parse_path",
+    "parse_csv",
+    "parse_command_line",
+    "parse_user_agent",
+    "parse_version",
+    "parse_urlquery",
+    "parse_ipv4_mask",
+    "parse_ipv6",
+    "parse_ipv6_mask",
+    "ipv6_is_match",
+    "ipv6_compare",
+    "ipv6_is_in_range",
+    "ipv4_is_in_any_range",
+    "ipv4_netmask_suffix",
+    "format_bytes",
+    "format_ipv4",
+    "format_ipv4_mask",
+    "hash",
+    "hash_md5",
+    "hash_sha1",
+    "hash_sha256",
+    "hash_xxhash64",
+    "hash_many",
+    "hash_combine",
+    "rand",
+    "new_guid",
+    "array_sort_asc",
+    "array_sort_desc",
+    "array_sum",
+    "array_reverse",
+    "array_rotate_left",
+    "array_rotate_right",
+    "array_shift_left",
+    "array_shift_right",
+    "array_split",
+    "array_iff",
+    "array_iif",
+    "zip",
+    "treepath",
+    "bag_remove_keys",
+    "bag_set_key",
+    "bag_zip",
+    "jaccard_index",
+    "set_equals",
+    "make_timespan",
+    "datetime_utc_to_local",
+    "datetime_local_to_utc",
+    "datetime_list_timezones",
+    "bin_auto",
+    "indexof_regex",
+    "replace_strings",
+    "translate",
+    "punycode_to_string",
+    "punycode_from_string",
+    "isascii",
+    "isutf8",
+    "unicode_codepoints_from_string",
+    "unicode_codepoints_to_string",
+    "make_string",
+    "to_utf8",
+    "gzip_compress_to_base64_string",
+    "gzip_decompress_from_base64_string",
+    "zlib_compress_to_base64_string",
+    "zlib_decompress_from_base64_string",
+    "base64_decode_toarray",
+    "base64_decode_toguid",
+    "binary_and",
+    "binary_not",
+    "binary_or",
+    "binary_shift_left",
+    "binary_shift_right",
+    "binary_xor",
+    "bitset_count_ones",
+    "sin",
+    "cos",
+    "tan",
+    "asin",
+    "acos",
+    "atan",
+    "atan2",
+    "cot",
+    "degrees",
+    "radians",
+    "pi",
+    "exp2",
+    "exp10",
+    "gamma",
+    "loggamma",
+    "erf",
+    "erfc",
+    "beta_cdf",
+    "beta_inv",
+    "beta_pdf",
+    "welch_test",
+    "dcount_hll",
+    "hll_merge",
+    "percentile_tdigest",
+    "percentrank_tdigest",
+    "percentile_array_tdigest",
+    "rank_tdigest",
+    "tdigest_merge",
+    "merge_tdigest",
+    "assert",
+    "current_principal",
+    "current_principal_details",
+    "current_principal_is_member_of",
+    "current_database",
+    "current_cluster_endpoint",
+    "current_node_id",
+    "estimate_data_size",
+    "extent_id",
+    "extent_tags",
+    "extentid",
+    "cursor_after",
+    "cursor_before_or_at",
+    "cursor_current",
+    "dynamic_to_json",
+    "geo_info_from_ip_address",
+    "strcat_all",
+    "around",
+    "has_any_index",
+    "parse_mmdb",
+    "tdigest",
+    "url_encode_component",
+    "split_regex",
+    "datetime_diff_precise",
+    "week",
+    "around",
+    "row_rank",
+    "materialized_view",
+    "cluster",
+    "external_table",
+    "pack_columns",
+    "bag_pack_columns",
+    "todecimal_checked",
+];
+
+impl<'q> Binder<'q> {
+    pub(super) fn call(
+        &mut self,
+        function: &'q Name,
+        arguments: &'q [Argument],
+        span: Span,
+        scope: &Scope<'q, '_>,
+    ) -> Result<Typed> {
+        if self.placeholders.contains(&span)
+            && let Some(Meaning::Value(typed)) = scope.names.find(&super::summarize::placeholder(span))
+        {
+            return Ok(typed.clone());
+        }
+        if let Some(Meaning::Function { function, scope: defined_in }) = scope.names.find(&function.text).cloned() {
+            return self.call_value(function, &defined_in, arguments, scope, span);
+        }
+        if SPECIAL.contains(&function.text.as_str()) {
+            return self.special(function, arguments, span, scope);
+        }
+        let signatures: Vec<&'static Signature> = SIGNATURES.iter().filter(|s| s.name == function.text).collect();
+        if signatures.is_empty() {
+            return Err(self.no_such_function(function, scope));
+        }
+        let mut given = Vec::with_capacity(arguments.len());
+        for argument in arguments {
+            given.push(self.expression(&argument.value, scope)?);
+        }
+        let chosen = choose(&signatures, &given).ok_or_else(|| mismatch(function, &signatures, &given, span))?;
+        let mut converted = Vec::with_capacity(given.len());
+        for (i, typed) in given.into_iter().enumerate() {
+            let parameter = chosen.parameters[i.min(chosen.parameters.len() - 1)];
+            converted.push(self.argument(typed, parameter, arguments[i].value.span)?);
+        }
+        self.check_constants(&function.text, &converted, arguments)?;
+        Ok(Typed::new(chosen.kernel.call(converted), chosen.kernel.returns))
+    }
+
+    fn no_such_function(&self, function: &Name, scope: &Scope<'q, '_>) -> super::Stop {
+        let name = function.text.as_str();
+        let is_series = ["series_", "geo_", "graph_"].iter().any(|p| name.starts_with(p));
+        if is_series || PLANNED.contains(&name) {
+            return Diagnostic::unsupported(function.span, name).into();
+        }
+        if super::summarize::is_aggregate(name) {
+            let message = format!("the aggregate '{name}' cannot stand here");
+            return Diagnostic::semantic(function.span, message).with_hint("Aggregates stand in 'summarize'.").into();
+        }
+        let known = SIGNATURES.iter().map(|s| s.name).chain(SPECIAL.iter().copied());
+        unknown("function", function, known.chain(scope.names.all())).into()
+    }
+
+    fn argument(&mut self, typed: Typed, parameter: Parameter, span: Span) -> Result<Plan> {
+        match parameter {
+            Parameter::Value => Ok(self.to_dynamic(typed, span)?.expr),
+            Parameter::Pattern => {
+                if let Plan::Literal(ScalarValue::Utf8View(Some(pattern)), _) = &typed.expr {
+                    regexes::compile(pattern).map_err(|problem| Diagnostic::semantic(span, problem))?;
+                }
+                Ok(typed.expr)
+            }
+            _ => Ok(self.convert(typed, parameter.target(), span)?.expr),
+        }
+    }
+
+    /// What can be known to be wrong with constant arguments before any row is read.
+    fn check_constants(&self, function: &str, given: &[Plan], arguments: &[Argument]) -> Result<()> {
+        let constant_text = |i: usize| match given.get(i) {
+            Some(Plan::Literal(ScalarValue::Utf8View(Some(text)), _)) => Some(text.as_str()),
+            _ => None,
+        };
+        let problem = match (function, constant_text(1)) {
+            ("format_datetime", Some(format)) if !datetime::is_datetime_format(format) => {
+                Some((1, "a datetime format"))
+            }
+            ("format_timespan", Some(format)) if !datetime::is_timespan_format(format) => {
+                Some((1, "a timespan format"))
+            }
+            _ => None,
+        };
+        match problem {
+            Some((i, what)) => {
+                let message = format!("'{}' is not {what}", constant_text(i).unwrap_or(""));
+                Err(Diagnostic::semantic(arguments[i].value.span, message).into())
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn special(
+        &mut self,
+        function: &'q Name,
+        arguments: &'q [Argument],
+        span: Span,
+        scope: &Scope<'q, '_>,
+    ) -> Result<Typed> {
+        let name = function.text.as_str();
+        let count = |least: usize, most: usize| -> Result<()> {
+            if (least..=most).contains(&arguments.len()) {
+                return Ok(());
+            }
+            let wanted = match most {
+                usize::MAX => format!("at least {least}"),
+                _ if least == most => least.to_string(),
+                _ => format!("{least} to {most}"),
+            };
+            let message = format!("{name}() takes {wanted} arguments, not {}", arguments.len());
+            Err(Diagnostic::semantic(span, message).into())
+        };
+        match name {
+            "toscalar" => {
+                count(1, 1)?;
+                self.toscalar(&arguments[0].value, scope)
+            }
+            "ago" | "now" => {
+                count(usize::from(name == "ago"), 1)?;
+                let base = Typed::new(long(self.now_ticks), Type::DateTime);
+                let Some(argument) = arguments.first() else { return Ok(base) };
+                let offset = self.expression(&argument.value, scope)?;
+                if offset.value_type != Type::TimeSpan {
+                    return Err(wrong_type(argument.value.span, "the offset", offset.value_type, "timespan"));
+                }
+                let shifted = if name == "ago" { base.expr - offset.expr } else { base.expr + offset.expr };
+                // Folded here, so that files can be pruned by it.
+                let value = constant::evaluate(&shifted).map_or(shifted, lit);
+                Ok(Typed::new(value, Type::DateTime))
+            }
+            "not" => {
+                count(1, 1)?;
+                let condition = self.condition(&arguments[0].value, "the argument of not()", scope)?;
+                Ok(Typed::new(not(condition), Type::Bool))
+            }
+            "iff" | "iif" => {
+                count(3, 3)?;
+                self.case(arguments, span, scope)
+            }
+            "case" => {
+                count(3, usize::MAX)?;
+                if arguments.len() % 2 == 0 {
+                    return Err(
+                        Diagnostic::semantic(span, "case() needs a last argument for when nothing holds").into()
+                    );
+                }
+                self.case(arguments, span, scope)
+            }
+            "coalesce" => {
+                count(1, usize::MAX)?;
+                self.coalesce(arguments, span, scope)
+            }
+            "isnull" | "isnotnull" => {
+                count(1, 1)?;
+                let typed = self.expression(&arguments[0].value, scope)?;
+                let test = if typed.value_type == Type::String { lit(false) } else { typed.expr.is_null() };
+                Ok(Typed::new(if name == "isnull" { test } else { not(test) }, Type::Bool))
+            }
+            "isempty" | "isnotempty" | "notempty" => {
+                count(1, 1)?;
+                let typed = self.expression(&arguments[0].value, scope)?;
+                let test = match typed.value_type {
+                    Type::String => compare(Comparison::Equal, typed.expr, text(""), Type::String),
+                    Type::Dynamic => {
+                        let printed = conversion::DYNAMIC_TO_STRING.call(vec![typed.expr]);
+                        compare(Comparison::Equal, printed, text(""), Type::String)
+                    }
+                    _ => typed.expr.is_null(),
+                };
+                Ok(Typed::new(if name == "isempty" { test } else { not(test) }, Type::Bool))
+            }
+            "strcat" | "strcat_delim" => {
+                count(1, usize::MAX)?;
+                let mut parts = Vec::new();
+                for argument in arguments {
+                    let typed = self.expression(&argument.value, scope)?;
+                    parts.push(self.convert(typed, Type::String, argument.value.span)?.expr);
+                }
+                let kernel = if name == "strcat" { &string::STRCAT } else { &string::STRCAT_DELIM };
+                Ok(Typed::new(kernel.call(parts), Type::String))
+            }
+            "bin" | "floor" => {
+                count(2, 2)?;
+                self.bin(arguments, span, scope)
+            }
+            "bin_at" => {
+                count(3, 3)?;
+                self.bin(arguments, span, scope)
+            }
+            "column_ifexists" | "columnifexists" => {
+                count(2, 2)?;
+                let wanted = self.constant_text(&arguments[0].value, "the column name", scope)?;
+                match scope.columns.iter().find(|c| c.name == wanted) {
+                    Some(found) => Ok(super::relation::column(found)),
+                    None => self.expression(&arguments[1].value, scope),
+                }
+            }
+            "pack_array" => {
+                let mut items = Vec::new();
+                for argument in arguments {
+                    let typed = self.expression(&argument.value, scope)?;
+                    items.push(self.to_dynamic(typed, argument.value.span)?.expr);
+                }
+                Ok(Typed::new(dynamic::PACK_ARRAY.call(items), Type::Dynamic))
+            }
+            "pack" | "bag_pack" | "pack_dictionary" => {
+                if arguments.len() % 2 != 0 {
+                    let message = format!("{name}() takes keys and values in turn, the last value is missing");
+                    return Err(Diagnostic::semantic(span, message).into());
+                }
+                let mut items = Vec::new();
+                for (i, argument) in arguments.iter().enumerate() {
+                    let typed = self.expression(&argument.value, scope)?;
+                    let span = argument.value.span;
+                    items.push(if i % 2 == 0 {
+                        self.convert(typed, Type::String, span)?.expr
+                    } else {
+                        self.to_dynamic(typed, span)?.expr
+                    });
+                }
+                Ok(Typed::new(dynamic::BAG_PACK.call(items), Type::Dynamic))
+            }
+            "pack_all" => {
+                count(0, 0)?;
+                let mut items = Vec::new();
+                for column in scope.columns {
+                    items.push(text(&column.name));
+                    items.push(self.to_dynamic(super::relation::column(column), span)?.expr);
+                }
+                Ok(Typed::new(dynamic::BAG_PACK.call(items), Type::Dynamic))
+            }
+            "extract" => {
+                count(3, 4)?;
+                self.extract(arguments, scope)
+            }
+            "extractjson" | "extract_json" => {
+                count(2, 3)?;
+                self.extractjson(arguments, span, scope)
+            }
+            "gettype" => {
+                count(1, 1)?;
+                let typed = self.expression(&arguments[0].value, scope)?;
+                Ok(match typed.value_type {
+                    Type::Dynamic => Typed::new(dynamic::GETTYPE.call(vec![typed.expr]), Type::String),
+                    other => Typed::new(text(other.name()), Type::String),
+                })
+            }
+            "min_of" | "max_of" => {
+                count(2, usize::MAX)?;
+                self.extreme(name == "min_of", arguments, span, scope)
+            }
+            "ingestion_time" => {
+                count(0, 0)?;
+                match scope.columns.iter().find(|c| c.name == "TimeGenerated" && c.column_type == Type::DateTime) {
+                    Some(column) => Ok(super::relation::column(column)),
+                    None => Ok(null(Type::DateTime)),
+                }
+            }
+            "materialize" => Err(Diagnostic::semantic(span, "materialize() takes rows and gives rows").into()),
+            _ => {
+                count(1, 1)?;
+                let to = match name {
+                    "tostring" => Type::String,
+                    "tolong" => Type::Long,
+                    "toint" => Type::Int,
+                    "toreal" | "todouble" => Type::Real,
+                    "tobool" | "toboolean" => Type::Bool,
+                    "todatetime" => Type::DateTime,
+                    "totimespan" => Type::TimeSpan,
+                    "toguid" => Type::Guid,
+                    "todecimal" => Type::Decimal,
+                    _ => Type::Dynamic,
+                };
+                let argument = &arguments[0].value;
+                let typed = self.expression(argument, scope)?;
+                self.convert(typed, to, argument.span)
+            }
+        }
+    }
+
+    fn toscalar(&mut self, expr: &'q Expr, scope: &Scope<'q, '_>) -> Result<Typed> {
+        if !self.is_tabular_expression(expr, &scope.names) {
+            return self.expression(expr, &Scope { names: scope.names.clone(), columns: &[] });
+        }
+        let relation = self.table_expression(expr, &scope.names)?.limit(1, expr.span)?;
+        let result = self.subquery(relation, expr.span)?;
+        let Some(column) = result.columns.first() else {
+            return Err(Diagnostic::semantic(expr.span, "these rows have no columns").into());
+        };
+        let row = result.batches.iter().find(|b| b.num_rows() > 0);
+        let value = match row.map(|batch| ScalarValue::try_from_array(batch.column(0), 0)) {
+            Some(value) => Typed::new(lit(value.map_err(|e| internal(expr.span, &e))?), column.column_type),
+            None => null(column.column_type),
+        };
+        Ok(value)
+    }
+
+    /// `iff` and `case`: conditions and values in turn, the last value for when none holds. All values must be
+    /// of one type; int widens to long.
+    fn case(&mut self, arguments: &'q [Argument], span: Span, scope: &Scope<'q, '_>) -> Result<Typed> {
+        let mut conditions = Vec::new();
+        let mut values: Vec<(Typed, Span)> = Vec::new();
+        for (i, argument) in arguments.iter().enumerate() {
+            if i % 2 == 0 && i + 1 < arguments.len() {
+                conditions.push(self.condition(&argument.value, "the condition", scope)?);
+            } else if argument.value.kind == ExprKind::Literal(Literal::Null) {
+                return Err(Diagnostic::semantic(argument.value.span, "a bare null has no type")
+                    .with_hint("Write its type: long(null), dynamic(null).")
+                    .into());
+            } else {
+                values.push((self.expression(&argument.value, scope)?, argument.value.span));
+            }
+        }
+        let common = self.common_type(&values, span)?;
+        let mut branches = Vec::new();
+        for (typed, span) in values {
+            let converted = if common == Type::Dynamic {
+                self.to_dynamic(typed, span)?
+            } else {
+                self.convert(typed, common, span)?
+            };
+            branches.push(exact(converted.expr, common));
+        }
+        let otherwise = branches.pop().map(Box::new);
+        let pairs = conditions.into_iter().zip(branches).map(|(c, b)| (Box::new(c), Box::new(b))).collect();
+        Ok(Typed::new(Plan::Case(Case::new(None, pairs, otherwise)), common))
+    }
+
+    fn common_type(&self, values: &[(Typed, Span)], span: Span) -> Result<Type> {
+        let mut types = values.iter().map(|(typed, _)| typed.value_type);
+        let first = types.next().unwrap_or(Type::String);
+        types.try_fold(first, branch_type).ok_or_else(|| {
+            let names: Vec<&str> = values.iter().map(|(typed, _)| typed.value_type.name()).collect();
+            let diagnostic =
+                Diagnostic::semantic(span, format!("the values have different types: {}", names.join(", ")));
+            diagnostic.with_hint("Convert them to one, with tostring(...) or toreal(...).").into()
+        })
+    }
+
+    /// The first value that is not null, for strings the first that is not empty.
+    fn coalesce(&mut self, arguments: &'q [Argument], span: Span, scope: &Scope<'q, '_>) -> Result<Typed> {
+        let mut values = Vec::new();
+        for argument in arguments {
+            values.push((self.expression(&argument.value, scope)?, argument.value.span));
+        }
+        let mut common = values[0].0.value_type;
+        for (typed, _) in &values {
+            common = super::operators::comparable_type(common, typed.value_type)
+                .or_else(|| branch_type(common, typed.value_type))
+                .ok_or_else(|| {
+                    let message = format!("coalesce() cannot choose between {common} and {}", typed.value_type);
+                    Diagnostic::semantic(span, message)
+                })?;
+        }
+        if values.iter().any(|(typed, _)| typed.value_type == Type::Dynamic) {
+            common = if values.iter().all(|(t, _)| t.value_type == Type::Dynamic) { Type::Dynamic } else { common };
+        }
+        let mut parts = Vec::new();
+        for (typed, span) in values {
+            let expr = exact(self.convert(typed, common, span)?.expr, common);
+            parts.push(if common == Type::String {
+                datafusion::functions::expr_fn::nullif(expr, text(""))
+            } else {
+                expr
+            });
+        }
+        if common == Type::String {
+            parts.push(text(""));
+        }
+        Ok(Typed::new(coalesce(parts), common))
+    }
+
+    /// `bin(value, step)` and `bin_at(value, step, anchor)`.
+    fn bin(&mut self, arguments: &'q [Argument], span: Span, scope: &Scope<'q, '_>) -> Result<Typed> {
+        let mut given = Vec::new();
+        for argument in arguments {
+            given.push(self.expression(&argument.value, scope)?);
+        }
+        for typed in &mut given {
+            if typed.value_type == Type::Dynamic {
+                let message = "a dynamic value cannot be binned";
+                return Err(Diagnostic::semantic(span, message)
+                    .with_hint("Convert it first, with todatetime(...) or tolong(...).")
+                    .into());
+            }
+        }
+        let (value, step) = (given[0].value_type, given[1].value_type);
+        let at = arguments.len() == 3;
+        let (kernel, types): (&'static Kernel, [Type; 3]) = match (value, step) {
+            (Type::DateTime, Type::TimeSpan) => (
+                if at { &datetime::BIN_AT_DATETIME } else { &datetime::BIN_DATETIME },
+                [Type::DateTime, Type::TimeSpan, Type::DateTime],
+            ),
+            (Type::TimeSpan, Type::TimeSpan) => {
+                (if at { &datetime::BIN_AT_TIMESPAN } else { &datetime::BIN_TIMESPAN }, [Type::TimeSpan; 3])
+            }
+            (a, b) if a.is_integer() && b.is_integer() => {
+                (if at { &datetime::BIN_AT_LONG } else { &datetime::BIN_LONG }, [Type::Long; 3])
+            }
+            (a, b) if a.is_numeric() && b.is_numeric() => {
+                (if at { &datetime::BIN_AT_REAL } else { &datetime::BIN_REAL }, [Type::Real; 3])
+            }
+            _ => {
+                let message = format!("values of type {value} cannot be binned by a step of type {step}");
+                return Err(Diagnostic::semantic(span, message).into());
+            }
+        };
+        let mut converted = Vec::new();
+        for (typed, to) in given.into_iter().zip(types) {
+            converted.push(self.convert(typed, to, span)?.expr);
+        }
+        Ok(Typed::new(kernel.call(converted), kernel.returns))
+    }
+
+    fn extract(&mut self, arguments: &'q [Argument], scope: &Scope<'q, '_>) -> Result<Typed> {
+        let pattern = self.expression(&arguments[0].value, scope)?;
+        if pattern.value_type != Type::String {
+            return Err(wrong_type(arguments[0].value.span, "the pattern", pattern.value_type, "string"));
+        }
+        let pattern = self.argument(pattern, Parameter::Pattern, arguments[0].value.span)?;
+        let group = self.expression(&arguments[1].value, scope)?;
+        let group = self.coerce(group, Type::Long, arguments[1].value.span)?;
+        let source = self.expression(&arguments[2].value, scope)?;
+        let source = self.convert(source, Type::String, arguments[2].value.span)?;
+        let found = Typed::new(regexes::EXTRACT.call(vec![pattern, group.expr, source.expr]), Type::String);
+        self.typed_as(found, arguments.get(3))
+    }
+
+    fn extractjson(&mut self, arguments: &'q [Argument], span: Span, scope: &Scope<'q, '_>) -> Result<Typed> {
+        let path = self.expression(&arguments[0].value, scope)?;
+        let path = self.coerce(path, Type::String, arguments[0].value.span)?;
+        let source = self.expression(&arguments[1].value, scope)?;
+        if !matches!(source.value_type, Type::String | Type::Dynamic) {
+            return Err(wrong_type(arguments[1].value.span, "the document", source.value_type, "string or dynamic"));
+        }
+        let found = Typed::new(dynamic::EXTRACTJSON.call(vec![path.expr, source.expr]), Type::Dynamic);
+        match arguments.get(2) {
+            Some(_) => self.typed_as(found, arguments.get(2)),
+            None => self.convert(found, Type::String, span),
+        }
+    }
+
+    /// Converts to the type of a `typeof(...)` argument, when there is one.
+    fn typed_as(&mut self, typed: Typed, argument: Option<&'q Argument>) -> Result<Typed> {
+        match argument.map(|a| (&a.value.kind, a.value.span)) {
+            None => Ok(typed),
+            Some((ExprKind::TypeOf(to), span)) => self.convert(typed, *to, span),
+            Some((_, span)) => Err(Diagnostic::semantic(span, "expected typeof(...)").into()),
+        }
+    }
+
+    fn extreme(&mut self, least: bool, arguments: &'q [Argument], span: Span, scope: &Scope<'q, '_>) -> Result<Typed> {
+        let mut given = Vec::new();
+        for argument in arguments {
+            given.push(self.expression(&argument.value, scope)?);
+        }
+        let mut common = given[0].value_type;
+        for typed in &given {
+            common = super::operators::comparable_type(common, typed.value_type).ok_or_else(|| {
+                Diagnostic::semantic(span, format!("{common} and {} have no order together", typed.value_type))
+            })?;
+        }
+        let kernel: &'static Kernel = match (common, least) {
+            (Type::Int | Type::Long, true) => &math::MIN_OF_LONG,
+            (Type::Int | Type::Long, false) => &math::MAX_OF_LONG,
+            (Type::Real, true) => &math::MIN_OF_REAL,
+            (Type::Real, false) => &math::MAX_OF_REAL,
+            (Type::DateTime, true) => &math::MIN_OF_DATETIME,
+            (Type::DateTime, false) => &math::MAX_OF_DATETIME,
+            (Type::TimeSpan, true) => &math::MIN_OF_TIMESPAN,
+            (Type::TimeSpan, false) => &math::MAX_OF_TIMESPAN,
+            (Type::String, true) => &math::MIN_OF_STRING,
+            (Type::String, false) => &math::MAX_OF_STRING,
+            (other, _) => return Err(wrong_type(span, "this", other, "a type with an order")),
+        };
+        let mut converted = Vec::new();
+        for typed in given {
+            converted.push(self.convert(typed, kernel.returns, span)?.expr);
+        }
+        let result = Typed::new(kernel.call(converted), kernel.returns);
+        if common == Type::Int { self.convert(result, Type::Int, span) } else { Ok(result) }
+    }
+}
+
+/// The signature that fits the arguments with the least conversion.
+fn choose(signatures: &[&'static Signature], given: &[Typed]) -> Option<&'static Signature> {
+    let cost = |signature: &Signature| -> Option<u32> {
+        let most = if signature.repeats { usize::MAX } else { signature.parameters.len() };
+        if given.len() < signature.required || given.len() > most {
+            return None;
+        }
+        let parameter = |i: usize| signature.parameters[i.min(signature.parameters.len() - 1)];
+        given.iter().enumerate().map(|(i, typed)| parameter(i).cost(typed.value_type)).sum()
+    };
+    signatures.iter().filter_map(|s| cost(s).map(|c| (c, *s))).min_by_key(|(c, _)| *c).map(|(_, s)| s)
+}
+
+fn mismatch(function: &Name, signatures: &[&'static Signature], given: &[Typed], span: Span) -> super::Stop {
+    let forms: Vec<String> = signatures
+        .iter()
+        .map(|s| {
+            let parameters: Vec<&str> = s.parameters.iter().map(|p| p.describe()).collect();
+            format!("{}({}{})", s.name, parameters.join(", "), if s.repeats { ", …" } else { "" })
+        })
+        .collect();
+    let types: Vec<&str> = given.iter().map(|t| t.value_type.name()).collect();
+    let message = format!("{}() does not take ({})", function.text, types.join(", "));
+    Diagnostic::semantic(span, message).with_hint(format!("It is called as {}.", forms.join(" or "))).into()
+}

@@ -1,0 +1,204 @@
+//! `join` in all its kinds.
+
+use super::relation::{Relation, column, null, unique_name};
+use super::{Binder, Names, Result, Scope, Typed, internal, unknown};
+use crate::aggregates::{self, Kind, field_name};
+use crate::types::Column;
+use datafusion::common::{Column as PlanColumn, JoinType, NullEquality};
+use datafusion::functions::expr_fn::{coalesce, get_field};
+use datafusion::logical_expr::{Expr as Plan, ident};
+use kql::tree::{BinaryOperator, Expr, ExprKind, Join, Name};
+use kql::{Diagnostic, Span, Type};
+
+const KINDS: &[(&str, JoinType)] = &[
+    ("innerunique", JoinType::Inner),
+    ("inner", JoinType::Inner),
+    ("leftouter", JoinType::Left),
+    ("rightouter", JoinType::Right),
+    ("fullouter", JoinType::Full),
+    ("leftsemi", JoinType::LeftSemi),
+    ("rightsemi", JoinType::RightSemi),
+    ("leftanti", JoinType::LeftAnti),
+    ("anti", JoinType::LeftAnti),
+    ("leftantisemi", JoinType::LeftAnti),
+    ("rightanti", JoinType::RightAnti),
+    ("rightantisemi", JoinType::RightAnti),
+];
+
+impl<'q> Binder<'q> {
+    pub(super) fn join(&mut self, left: Relation, join: &'q Join, span: Span, names: &Names<'q>) -> Result<Relation> {
+        let kind_name = join.kind.as_ref().map_or("innerunique", |k| k.text.as_str());
+        let Some((_, kind)) = KINDS.iter().find(|(name, _)| *name == kind_name) else {
+            let at = join.kind.as_ref().map_or(span, |k| k.span);
+            let name = Name { text: kind_name.to_owned(), span: at };
+            return Err(unknown("kind of join", &name, KINDS.iter().map(|(n, _)| *n)).into());
+        };
+        let right = self.pipeline(&join.right, names)?;
+        let keys = self.join_keys(&left, &right, &join.on, names)?;
+        let left = if kind_name == "innerunique" { one_row_per_key(left, &keys, span)? } else { left };
+        self.join_relations(left, right, keys, *kind, span)
+    }
+
+    /// The equalities that the rows are joined by, each side in the type of the comparison.
+    fn join_keys(
+        &mut self,
+        left: &Relation,
+        right: &Relation,
+        on: &'q [Expr],
+        names: &Names<'q>,
+    ) -> Result<Vec<(Typed, Typed)>> {
+        let mut conditions = Vec::new();
+        on.iter().for_each(|e| conjuncts(e, &mut conditions));
+        let mut keys = Vec::new();
+        for condition in conditions {
+            let (a, b) = match &condition.kind {
+                ExprKind::Name(name) => {
+                    let name = Name { text: name.clone(), span: condition.span };
+                    (column(left.require(&name)?), column(right.require(&name)?))
+                }
+                ExprKind::Binary { operator: BinaryOperator::Equal, left: a, right: b } => {
+                    let (x, x_side) = self.key_side(a, left, right, names)?;
+                    let (y, y_side) = self.key_side(b, left, right, names)?;
+                    match (x_side, y_side) {
+                        (Side::Left, Side::Right) => (x, y),
+                        (Side::Right, Side::Left) => (y, x),
+                        _ => {
+                            let message = "one side of the equality must be $left, the other $right";
+                            return Err(Diagnostic::semantic(condition.span, message).into());
+                        }
+                    }
+                }
+                _ => {
+                    let message = "rows are joined by columns or equalities such as $left.a == $right.b";
+                    return Err(Diagnostic::semantic(condition.span, message).into());
+                }
+            };
+            if a.value_type == Type::Dynamic || b.value_type == Type::Dynamic {
+                let diagnostic = Diagnostic::semantic(condition.span, "rows cannot be joined by dynamic values");
+                return Err(diagnostic.with_hint("Convert them first, with tostring(...).").into());
+            }
+            let common = super::operators::comparable_type(a.value_type, b.value_type).ok_or_else(|| {
+                let message = format!("the keys have different types: {} and {}", a.value_type, b.value_type);
+                Diagnostic::semantic(condition.span, message)
+            })?;
+            let (a, b) = (self.convert(a, common, condition.span)?, self.convert(b, common, condition.span)?);
+            keys.push((a, b));
+        }
+        Ok(keys)
+    }
+
+    /// `$left.x` or `$right.x`.
+    fn key_side(
+        &mut self,
+        expr: &'q Expr,
+        left: &Relation,
+        right: &Relation,
+        names: &Names<'q>,
+    ) -> Result<(Typed, Side)> {
+        let ExprKind::Member { base, member } = &expr.kind else {
+            let message = "expected $left.column or $right.column";
+            return Err(Diagnostic::semantic(expr.span, message).into());
+        };
+        let (relation, side) = match &base.kind {
+            ExprKind::Name(name) if name == "$left" => (left, Side::Left),
+            ExprKind::Name(name) if name == "$right" => (right, Side::Right),
+            _ => {
+                let message = "expected $left.column or $right.column";
+                return Err(Diagnostic::semantic(expr.span, message).into());
+            }
+        };
+        relation.require(member)?;
+        let scope = Scope { names: names.clone(), columns: &relation.columns };
+        let found = relation.find(&member.text).map(column);
+        let _ = scope;
+        found.map(|typed| (typed, side)).ok_or_else(|| Diagnostic::semantic(expr.span, "unknown column").into())
+    }
+
+    fn join_relations(
+        &mut self,
+        left: Relation,
+        right: Relation,
+        keys: Vec<(Typed, Typed)>,
+        kind: JoinType,
+        span: Span,
+    ) -> Result<Relation> {
+        let (left_columns, right_columns) = (left.columns.clone(), right.columns.clone());
+        // Inside the plan every column has a name of its own; KQL's names are given at the end.
+        let inner = |relation: Relation, prefix: &str, keys: Vec<Typed>| -> Result<Relation> {
+            let outputs = relation.outputs().into_iter().enumerate();
+            let mut outputs: Vec<(String, Typed)> =
+                outputs.map(|(i, (_, typed))| (format!("${prefix}{i}"), typed)).collect();
+            outputs.extend(keys.into_iter().enumerate().map(|(i, typed)| (format!("${prefix}key{i}"), typed)));
+            relation.project(outputs, span)
+        };
+        let count = keys.len();
+        let (left_keys, right_keys) = keys.into_iter().unzip();
+        let left = inner(left, "l", left_keys)?;
+        let right = inner(right, "r", right_keys)?;
+        let key_names =
+            |prefix: &str| (0..count).map(|i| PlanColumn::from_name(format!("${prefix}key{i}"))).collect::<Vec<_>>();
+        let right_plan = right.builder.build().map_err(|e| internal(span, &e))?;
+        let builder = left
+            .builder
+            .join_detailed(right_plan, kind, (key_names("l"), key_names("r")), None, NullEquality::NullEqualsNull)
+            .map_err(|e| internal(span, &e))?;
+        let joined = Relation::new(builder, Vec::new());
+        let (keeps_left, keeps_right) = match kind {
+            JoinType::LeftSemi | JoinType::LeftAnti => (true, false),
+            JoinType::RightSemi | JoinType::RightAnti => (false, true),
+            _ => (true, true),
+        };
+        let left_may_miss = matches!(kind, JoinType::Right | JoinType::Full);
+        let right_may_miss = matches!(kind, JoinType::Left | JoinType::Full);
+        let mut outputs: Vec<(String, Typed)> = Vec::new();
+        let mut add = |columns: &[Column], prefix: &str, may_miss: bool| {
+            for (i, c) in columns.iter().enumerate() {
+                let mut value = ident(format!("${prefix}{i}"));
+                if may_miss && c.column_type == Type::String {
+                    value = coalesce(vec![value, null(Type::String).expr]);
+                }
+                let name = unique_name(&c.name, |n| outputs.iter().any(|(existing, _)| existing == n));
+                outputs.push((name, Typed::new(value, c.column_type)));
+            }
+        };
+        if keeps_left {
+            add(&left_columns, "l", left_may_miss);
+        }
+        if keeps_right {
+            add(&right_columns, "r", right_may_miss);
+        }
+        joined.project(outputs, span)
+    }
+}
+
+#[derive(PartialEq)]
+enum Side {
+    Left,
+    Right,
+}
+
+fn conjuncts<'q>(expr: &'q Expr, out: &mut Vec<&'q Expr>) {
+    match &expr.kind {
+        ExprKind::Binary { operator: BinaryOperator::And, left, right } => {
+            conjuncts(left, out);
+            conjuncts(right, out);
+        }
+        _ => out.push(expr),
+    }
+}
+
+/// Keeps one row of each key, which is what `innerunique` does to its left side.
+fn one_row_per_key(left: Relation, keys: &[(Typed, Typed)], span: Span) -> Result<Relation> {
+    let columns = left.columns.clone();
+    let grouped: Vec<Plan> =
+        keys.iter().enumerate().map(|(i, (key, _))| key.expr.clone().alias(format!("$key{i}"))).collect();
+    let values = columns.iter().map(|c| ident(&c.name)).collect();
+    let any_row = aggregates::call(Kind::ArgMax, values, None, Vec::new()).alias("$row");
+    let builder = left.builder.aggregate(grouped, vec![any_row]).map_err(|e| internal(span, &e))?;
+    let outputs = columns
+        .iter()
+        .enumerate()
+        .map(|(i, c)| (c.name.clone(), Typed::new(get_field(ident("$row"), field_name(i)), c.column_type)))
+        .collect();
+    Relation::new(builder, Vec::new()).project(outputs, span)
+}

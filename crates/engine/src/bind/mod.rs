@@ -1,0 +1,377 @@
+//! Binding: what a syntax tree means against the tables of a catalog.
+//!
+//! The binder walks the tree once and gives each node its type, its KQL name and its DataFusion plan or
+//! expression. It executes nothing. Where the meaning of a query depends on the *result* of another
+//! (`toscalar(...)`, `in (T | project x)`), binding stops with [`Stop::Needs`]; the caller runs that query and
+//! binds again with the result at hand. KQL allows such queries to depend on constants only, so the order in
+//! which they are met is the same each time, and is what names them.
+
+mod call;
+mod comparison;
+mod constant;
+mod expression;
+mod join;
+mod mv_expand;
+mod naming;
+mod operators;
+mod relation;
+mod source;
+mod summarize;
+mod union;
+
+use crate::catalog::Catalog;
+use crate::types::Column;
+use datafusion::arrow::array::RecordBatch;
+use datafusion::common::DataFusionError;
+use datafusion::logical_expr::{Expr, LogicalPlan};
+use kql::tree::{Function, LetValue, Name, Pipeline, Script, Source, Statement};
+use kql::{Diagnostic, Span, Type};
+pub(crate) use relation::Relation;
+use std::sync::Arc;
+
+/// The result of a query that another one depends on.
+#[derive(Debug, Clone)]
+pub struct SubqueryResult {
+    pub columns: Vec<Column>,
+    pub batches: Vec<RecordBatch>,
+}
+
+/// Why binding stopped.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// The query is wrong, or not supported.
+    Diagnostic(Box<Diagnostic>),
+    /// The next subquery must be run first.
+    Needs(Box<Bound>),
+}
+
+impl From<Diagnostic> for Stop {
+    fn from(diagnostic: Diagnostic) -> Stop {
+        Stop::Diagnostic(Box::new(diagnostic))
+    }
+}
+
+pub(crate) type Result<T> = std::result::Result<T, Stop>;
+
+/// A statement that is ready to run.
+#[derive(Debug, Clone)]
+pub(crate) struct Bound {
+    pub plan: LogicalPlan,
+    pub columns: Vec<Column>,
+    pub visualization: Option<Visualization>,
+    /// True when rows must be computed in one stream to keep their order in a list.
+    pub needs_single_stream: bool,
+}
+
+/// What `render` asks of the client that shows the result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Visualization {
+    /// The chart type, such as `timechart`.
+    pub kind: String,
+    /// Properties in the order of the query; a property with a list of values stands once per value.
+    pub properties: Vec<(String, String)>,
+}
+
+/// An expression with its Kusto type.
+#[derive(Debug, Clone)]
+pub(crate) struct Typed {
+    pub expr: Expr,
+    pub value_type: Type,
+}
+
+impl Typed {
+    pub fn new(expr: Expr, value_type: Type) -> Typed {
+        Typed { expr, value_type }
+    }
+
+    /// Whether the value is the same for every row.
+    pub fn is_constant(&self) -> bool {
+        self.expr.column_refs().is_empty() && !self.expr.is_volatile()
+    }
+}
+
+/// What a name means besides a column or a table.
+#[derive(Clone)]
+pub(crate) enum Meaning<'q> {
+    Value(Typed),
+    Table(Relation),
+    Function { function: &'q Function, scope: Names<'q> },
+}
+
+/// The names that `let` and parameters have bound, innermost first. Cheap to clone.
+#[derive(Clone, Default)]
+pub(crate) struct Names<'q>(Option<Arc<NameFrame<'q>>>);
+
+pub(crate) struct NameFrame<'q> {
+    name: String,
+    meaning: Meaning<'q>,
+    outer: Names<'q>,
+}
+
+impl<'q> Names<'q> {
+    fn with(&self, name: &str, meaning: Meaning<'q>) -> Names<'q> {
+        Names(Some(Arc::new(NameFrame { name: name.to_owned(), meaning, outer: self.clone() })))
+    }
+
+    fn find(&self, name: &str) -> Option<&Meaning<'q>> {
+        let mut frame = self.0.as_deref();
+        while let Some(current) = frame {
+            if current.name == name {
+                return Some(&current.meaning);
+            }
+            frame = current.outer.0.as_deref();
+        }
+        None
+    }
+
+    fn all(&self) -> Vec<&str> {
+        let mut names = Vec::new();
+        let mut frame = self.0.as_deref();
+        while let Some(current) = frame {
+            names.push(current.name.as_str());
+            frame = current.outer.0.as_deref();
+        }
+        names
+    }
+}
+
+/// What an expression can refer to where it stands.
+#[derive(Clone)]
+pub(crate) struct Scope<'q, 'c> {
+    pub names: Names<'q>,
+    pub columns: &'c [Column],
+}
+
+pub(crate) struct Binder<'q> {
+    pub catalog: &'q dyn Catalog,
+    /// The database that unqualified table names mean.
+    pub database: &'q str,
+    /// The instant that `now()` means, in ticks; the same throughout the query.
+    pub now_ticks: i64,
+    pub known: &'q [SubqueryResult],
+    pub next_subquery: usize,
+    pub visualization: Option<Visualization>,
+    pub needs_single_stream: bool,
+    /// Where aggregates stand whose values are known while the expression around them is bound.
+    placeholders: Vec<Span>,
+    depth: usize,
+}
+
+/// Calls of functions that the query defines may nest this deep.
+const CALL_DEPTH_MAX: usize = 64;
+
+impl<'q> Binder<'q> {
+    pub fn new(catalog: &'q dyn Catalog, database: &'q str, now_ticks: i64, known: &'q [SubqueryResult]) -> Self {
+        Binder {
+            catalog,
+            database,
+            now_ticks,
+            known,
+            next_subquery: 0,
+            visualization: None,
+            needs_single_stream: false,
+            placeholders: Vec::new(),
+            depth: 0,
+        }
+    }
+
+    /// Binds all statements; one result for each that returns rows.
+    pub fn script(&mut self, script: &'q Script) -> Result<Vec<Bound>> {
+        let mut results = Vec::new();
+        let mut names = Names::default();
+        for statement in &script.statements {
+            match statement {
+                Statement::Query(pipeline) => {
+                    self.visualization = None;
+                    self.needs_single_stream = false;
+                    let relation = self.pipeline(pipeline, &names)?;
+                    results.push(self.finish(relation, pipeline.span)?);
+                }
+                other => names = self.declaration(other, &names)?,
+            }
+        }
+        Ok(results)
+    }
+
+    fn finish(&mut self, relation: Relation, span: Span) -> Result<Bound> {
+        let plan = relation.builder.build().map_err(|e| internal(span, &e))?;
+        Ok(Bound {
+            plan,
+            columns: relation.columns,
+            visualization: self.visualization.take(),
+            needs_single_stream: self.needs_single_stream,
+        })
+    }
+
+    /// Adds what a `let` declares; `set` options change nothing here.
+    fn declaration(&mut self, statement: &'q Statement, names: &Names<'q>) -> Result<Names<'q>> {
+        let Statement::Let { name, value, .. } = statement else { return Ok(names.clone()) };
+        let meaning = match value {
+            LetValue::Function(function) => Meaning::Function { function, scope: names.clone() },
+            LetValue::Expression(pipeline) => self.let_expression(pipeline, names)?,
+        };
+        Ok(names.with(&name.text, meaning))
+    }
+
+    fn let_expression(&mut self, pipeline: &'q Pipeline, names: &Names<'q>) -> Result<Meaning<'q>> {
+        if self.is_tabular(pipeline, names) {
+            return Ok(Meaning::Table(self.pipeline(pipeline, names)?));
+        }
+        let Source::Expression(expression) = &pipeline.source else {
+            return Ok(Meaning::Table(self.pipeline(pipeline, names)?));
+        };
+        if let kql::tree::ExprKind::Name(name) = &expression.kind
+            && let Some(meaning) = names.find(name)
+        {
+            return Ok(meaning.clone());
+        }
+        let scope = Scope { names: names.clone(), columns: &[] };
+        Ok(Meaning::Value(self.expression(expression, &scope)?))
+    }
+
+    /// Binds a call of a function that the query defines, as rows.
+    pub fn call_table(
+        &mut self,
+        function: &'q Function,
+        defined_in: &Names<'q>,
+        arguments: &'q [kql::tree::Argument],
+        scope: &Scope<'q, '_>,
+        span: Span,
+    ) -> Result<Relation> {
+        let names = self.bind_parameters(function, defined_in, arguments, scope, span)?;
+        let (names, last) = self.body(function, names, span)?;
+        self.nested(span, |b| b.pipeline(last, &names))
+    }
+
+    /// Binds a call of a function that the query defines, as a value.
+    pub fn call_value(
+        &mut self,
+        function: &'q Function,
+        defined_in: &Names<'q>,
+        arguments: &'q [kql::tree::Argument],
+        scope: &Scope<'q, '_>,
+        span: Span,
+    ) -> Result<Typed> {
+        let names = self.bind_parameters(function, defined_in, arguments, scope, span)?;
+        let (names, last) = self.body(function, names, span)?;
+        let Source::Expression(expression) = &last.source else {
+            return Err(Diagnostic::semantic(span, "this function returns rows, not a value").into());
+        };
+        if !last.operators.is_empty() {
+            return Err(Diagnostic::semantic(span, "this function returns rows, not a value").into());
+        }
+        self.nested(span, |b| b.expression(expression, &Scope { names, columns: &[] }))
+    }
+
+    /// Whether the body of a function ends in rows.
+    pub fn returns_table(&self, function: &'q Function, defined_in: &Names<'q>) -> bool {
+        match function.body.statements.last() {
+            Some(Statement::Query(pipeline)) => {
+                let mut names = defined_in.clone();
+                for parameter in &function.parameters {
+                    if let kql::tree::ParameterKind::Table(_) = parameter.kind {
+                        let empty = Relation::no_columns();
+                        names = names.with(&parameter.name.text, Meaning::Table(empty));
+                    }
+                }
+                for statement in &function.body.statements {
+                    if let Statement::Let { name, value: LetValue::Expression(p), .. } = statement
+                        && self.is_tabular(p, &names)
+                    {
+                        names = names.with(&name.text, Meaning::Table(Relation::no_columns()));
+                    }
+                }
+                self.is_tabular(pipeline, &names)
+            }
+            _ => false,
+        }
+    }
+
+    fn body(&mut self, function: &'q Function, mut names: Names<'q>, span: Span) -> Result<(Names<'q>, &'q Pipeline)> {
+        let mut last = None;
+        for statement in &function.body.statements {
+            match statement {
+                Statement::Query(pipeline) => last = Some(pipeline),
+                other => names = self.declaration(other, &names)?,
+            }
+        }
+        match last {
+            Some(pipeline) => Ok((names, pipeline)),
+            None => Err(Diagnostic::semantic(span, "the function has no expression to return").into()),
+        }
+    }
+
+    fn bind_parameters(
+        &mut self,
+        function: &'q Function,
+        defined_in: &Names<'q>,
+        arguments: &'q [kql::tree::Argument],
+        scope: &Scope<'q, '_>,
+        span: Span,
+    ) -> Result<Names<'q>> {
+        if arguments.len() > function.parameters.len() {
+            let message = format!("the function takes {} arguments at most", function.parameters.len());
+            return Err(Diagnostic::semantic(span, message).into());
+        }
+        let mut names = defined_in.clone();
+        for (i, parameter) in function.parameters.iter().enumerate() {
+            let named = arguments.iter().find(|a| a.name.as_ref().is_some_and(|n| n.text == parameter.name.text));
+            let given = named.or_else(|| arguments.get(i).filter(|a| a.name.is_none())).map(|a| &a.value);
+            let Some(value) = given.or(parameter.default.as_ref()) else {
+                let message = format!("the argument '{}' is missing", parameter.name.text);
+                return Err(Diagnostic::semantic(span, message).into());
+            };
+            let meaning = match &parameter.kind {
+                kql::tree::ParameterKind::Scalar(wanted) => {
+                    let typed = self.expression(value, scope)?;
+                    Meaning::Value(self.coerce(typed, *wanted, value.span)?)
+                }
+                kql::tree::ParameterKind::Table(columns) => {
+                    let relation = self.table_expression(value, &scope.names)?;
+                    for column in columns {
+                        relation.require(&column.name)?;
+                    }
+                    Meaning::Table(relation)
+                }
+            };
+            names = names.with(&parameter.name.text, meaning);
+        }
+        Ok(names)
+    }
+
+    /// Runs `bind` one call deeper; an error beyond [`CALL_DEPTH_MAX`].
+    pub fn nested<T>(&mut self, span: Span, bind: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        if self.depth >= CALL_DEPTH_MAX {
+            let message = format!("calls nest deeper than {CALL_DEPTH_MAX} levels");
+            return Err(Diagnostic::semantic(span, message).into());
+        }
+        self.depth += 1;
+        let result = bind(self);
+        self.depth -= 1;
+        result
+    }
+
+    /// The result of the next subquery, or a stop that asks for it.
+    pub fn subquery(&mut self, relation: Relation, span: Span) -> Result<SubqueryResult> {
+        let index = self.next_subquery;
+        self.next_subquery += 1;
+        match self.known.get(index) {
+            Some(result) => Ok(result.clone()),
+            None => Err(Stop::Needs(Box::new(self.finish(relation, span)?))),
+        }
+    }
+}
+
+/// The diagnostic for a plan that DataFusion would not build: a fault of the binder, not of the query.
+pub(crate) fn internal(span: Span, error: &DataFusionError) -> Stop {
+    Diagnostic::semantic(span, format!("failed to plan this part of the query: {}", error.strip_backtrace())).into()
+}
+
+/// The diagnostic for a name that means nothing, with the nearest one that does.
+pub(crate) fn unknown<'a>(what: &str, name: &Name, candidates: impl IntoIterator<Item = &'a str>) -> Diagnostic {
+    let diagnostic = Diagnostic::semantic(name.span, format!("there is no {what} named '{}'", name.text));
+    match kql::diagnostic::nearest(&name.text, candidates) {
+        Some(near) => diagnostic.with_hint(format!("Did you mean '{near}'?")),
+        None => diagnostic,
+    }
+}

@@ -1,0 +1,91 @@
+//! The names that KQL gives to expressions without one.
+
+use kql::tree::{Expr, ExprKind, Literal};
+
+/// Functions whose result keeps the name of their first argument.
+const KEEPS_FIRST: &[&str] = &[
+    "split",
+    "tostring",
+    "tohex",
+    "todynamic",
+    "toobject",
+    "tolong",
+    "toint",
+    "toreal",
+    "todouble",
+    "todatetime",
+    "totimespan",
+    "tobool",
+    "toboolean",
+    "todecimal",
+    "toguid",
+    "parse_csv",
+    "parse_json",
+    "parsejson",
+    "parse_xml",
+    "format_datetime",
+    "format_timespan",
+    "format_bytes",
+    "startofday",
+    "bin",
+    "floor",
+    "bin_at",
+    "bin_auto",
+    "series_fir",
+    "round",
+    "ceiling",
+    "pow",
+    "sqrt",
+    "log",
+    "log2",
+    "log10",
+    "exp",
+    "exp2",
+    "exp10",
+    "sin",
+    "cos",
+    "tan",
+    "asin",
+    "acos",
+    "atan",
+    "atan2",
+    "abs",
+    "rand",
+    "gamma",
+    "loggamma",
+];
+
+/// Functions whose result is named `prefix_` and the name of their first argument.
+const PREFIXED: &[(&str, &str)] =
+    &[("strlen", "strlen"), ("string_size", "string_size"), ("gettype", "type"), ("treepath", "tree")];
+
+/// The name that an expression gives to its column, `None` where it gives none and the place decides.
+pub(super) fn implicit_name(expr: &Expr) -> Option<String> {
+    match &expr.kind {
+        ExprKind::Name(name) => Some(name.clone()),
+        ExprKind::Member { base, member } => Some(format!("{}_{}", implicit_name(base)?, member.text)),
+        ExprKind::Index { base, index } => match &index.kind {
+            ExprKind::Literal(Literal::String(key)) => Some(format!("{}_{key}", implicit_name(base)?)),
+            ExprKind::Literal(Literal::Long(Some(n))) => Some(format!("{}_{n}", implicit_name(base)?)),
+            _ => None,
+        },
+        ExprKind::Call { function, arguments } => {
+            let first = || arguments.first().and_then(|a| implicit_name(&a.value));
+            let name = function.text.as_str();
+            if name == "column_ifexists" || name == "columnifexists" {
+                return match arguments.first().map(|a| &a.value.kind) {
+                    Some(ExprKind::Literal(Literal::String(column))) => Some(column.clone()),
+                    _ => None,
+                };
+            }
+            if name == "ingestion_time" {
+                return Some("$IngestionTime".to_owned());
+            }
+            if let Some((_, prefix)) = PREFIXED.iter().find(|(f, _)| *f == name) {
+                return first().map(|argument| format!("{prefix}_{argument}"));
+            }
+            KEEPS_FIRST.contains(&name).then(first).flatten()
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,500 @@
+//! Pipelines: where rows come from, and the operators that shape them row by row.
+
+use super::comparison::filter_form;
+use super::naming::implicit_name;
+use super::relation::{Relation, null, unique_name, wrong_type};
+use super::{Binder, Meaning, Names, Result, Scope, Typed, Visualization, constant, internal, unknown};
+use crate::range::RangeTable;
+use crate::types::{Column, arrow_schema, arrow_type};
+use datafusion::arrow::array::RecordBatch;
+use datafusion::common::TableReference;
+use datafusion::datasource::{MemTable, provider_as_source};
+use datafusion::functions_aggregate::expr_fn::count;
+use datafusion::logical_expr::{Expr as Plan, LogicalPlanBuilder, SortExpr, ident, lit};
+use datafusion::scalar::ScalarValue;
+use kql::tree::{
+    ColumnDeclaration, Expr, ExprKind, Literal, Name, NamePattern, NamedExpr, Operator, OperatorKind, Pipeline,
+    ReorderKey, SortKey, Source,
+};
+use kql::{Diagnostic, Span, Type};
+use std::sync::Arc;
+
+impl<'q> Binder<'q> {
+    pub fn pipeline(&mut self, pipeline: &'q Pipeline, names: &Names<'q>) -> Result<Relation> {
+        let mut relation = match &pipeline.source {
+            Source::Operator(operator) => self.operator(None, operator, names)?,
+            Source::Expression(expr) if pipeline.operators.is_empty() && !self.is_tabular_expression(expr, names) => {
+                // A scalar as a statement of its own gives one row.
+                let scope = Scope { names: names.clone(), columns: &[] };
+                let typed = self.expression(expr, &scope)?;
+                let relation = Relation::no_columns();
+                return relation.project(vec![("print_0".to_owned(), typed)], expr.span);
+            }
+            Source::Expression(expr) => self.table_expression(expr, names)?,
+        };
+        for operator in &pipeline.operators {
+            relation = self.operator(Some(relation), operator, names)?;
+        }
+        Ok(relation)
+    }
+
+    pub fn is_tabular(&self, pipeline: &'q Pipeline, names: &Names<'q>) -> bool {
+        match &pipeline.source {
+            Source::Operator(operator) => !matches!(operator.kind, OperatorKind::Error),
+            Source::Expression(expr) => !pipeline.operators.is_empty() || self.is_tabular_expression(expr, names),
+        }
+    }
+
+    /// Whether an expression gives rows rather than a value.
+    pub fn is_tabular_expression(&self, expr: &'q Expr, names: &Names<'q>) -> bool {
+        match &expr.kind {
+            ExprKind::Pipeline(pipeline) => self.is_tabular(pipeline, names),
+            ExprKind::DataTable { .. } => true,
+            ExprKind::Name(name) => match names.find(name) {
+                Some(Meaning::Table(_)) => true,
+                Some(Meaning::Function { function, scope }) => self.returns_table(function, scope),
+                Some(Meaning::Value(_)) => false,
+                None => self.catalog.table(self.database, name).is_some(),
+            },
+            ExprKind::Member { .. } => self.qualified_table(expr).is_some(),
+            ExprKind::Call { function, .. } => match names.find(&function.text) {
+                Some(Meaning::Function { function, scope }) => self.returns_table(function, scope),
+                Some(_) => false,
+                None => matches!(
+                    function.text.as_str(),
+                    "table"
+                        | "materialize"
+                        | "database"
+                        | "cluster"
+                        | "workspace"
+                        | "app"
+                        | "external_table"
+                        | "materialized_view"
+                        | "view"
+                ),
+            },
+            _ => false,
+        }
+    }
+
+    /// Binds an expression that gives rows.
+    pub fn table_expression(&mut self, expr: &'q Expr, names: &Names<'q>) -> Result<Relation> {
+        match &expr.kind {
+            ExprKind::Pipeline(pipeline) => self.pipeline(pipeline, names),
+            ExprKind::DataTable { columns, cells } => self.datatable(columns, cells, expr.span),
+            ExprKind::Name(name) => match names.find(name).cloned() {
+                Some(Meaning::Table(relation)) => Ok(relation),
+                Some(Meaning::Function { function, scope: defined_in }) => {
+                    let scope = Scope { names: names.clone(), columns: &[] };
+                    self.call_table(function, &defined_in, &[], &scope, expr.span)
+                }
+                Some(Meaning::Value(typed)) => {
+                    Err(wrong_type(expr.span, &format!("'{name}'"), typed.value_type, "a table"))
+                }
+                None => self.table(self.database, &Name { text: name.clone(), span: expr.span }),
+            },
+            ExprKind::Member { member, .. } => match self.qualified_table(expr) {
+                Some((database, _)) => self.table(&database, member),
+                None => Err(Diagnostic::semantic(expr.span, "this is no table").into()),
+            },
+            ExprKind::Call { function, arguments } => match names.find(&function.text).cloned() {
+                Some(Meaning::Function { function, scope: defined_in }) => {
+                    let scope = Scope { names: names.clone(), columns: &[] };
+                    self.call_table(function, &defined_in, arguments, &scope, expr.span)
+                }
+                _ => match (function.text.as_str(), arguments.as_slice()) {
+                    ("materialize", [argument]) => self.table_expression(&argument.value, names),
+                    ("table", [argument]) => {
+                        let scope = Scope { names: names.clone(), columns: &[] };
+                        let text = self.constant_text(&argument.value, "the table name", &scope)?;
+                        self.table(self.database, &Name { text, span: argument.value.span })
+                    }
+                    ("cluster" | "workspace" | "app" | "database" | "external_table" | "materialized_view", _) => {
+                        Err(Diagnostic::unsupported(function.span, format!("{}()", function.text)).into())
+                    }
+                    _ => Err(unknown("table or function", function, names.all()).into()),
+                },
+            },
+            ExprKind::Error => Err(Diagnostic::syntax(expr.span, "these rows could not be read").into()),
+            _ => Err(Diagnostic::semantic(expr.span, "expected rows: a table, a pipeline or a function").into()),
+        }
+    }
+
+    /// `database("d").T` or `Solution.T`: the database and the table.
+    fn qualified_table(&self, expr: &Expr) -> Option<(String, String)> {
+        let ExprKind::Member { base, member } = &expr.kind else { return None };
+        let database = match &base.kind {
+            ExprKind::Call { function, arguments } if function.text == "database" => {
+                match arguments.first().map(|a| &a.value.kind) {
+                    Some(ExprKind::Literal(Literal::String(name))) => name.clone(),
+                    _ => return None,
+                }
+            }
+            ExprKind::Name(solution) => {
+                let qualified = format!("{solution}.{}", member.text);
+                return self
+                    .catalog
+                    .table(self.database, &qualified)
+                    .map(|_| (self.database.to_owned(), member.text.clone()));
+            }
+            _ => return None,
+        };
+        Some((database, member.text.clone()))
+    }
+
+    pub fn table(&mut self, database: &str, name: &Name) -> Result<Relation> {
+        let Some(table) = self.catalog.table(database, &name.text) else {
+            if !self.catalog.has_database(database) {
+                return Err(Diagnostic::semantic(name.span, format!("there is no database named '{database}'")).into());
+            }
+            let candidates = self.catalog.table_names(database);
+            return Err(unknown("table", name, candidates.iter().map(String::as_str)).into());
+        };
+        let reference = TableReference::bare(name.text.as_str());
+        let builder = LogicalPlanBuilder::scan(reference, provider_as_source(table.provider), None)
+            .map_err(|e| internal(name.span, &e))?;
+        let relation = Relation { table: Some(name.text.clone()), ..Relation::new(builder, table.columns) };
+        let outputs = relation.outputs();
+        relation.project(outputs, name.span)
+    }
+
+    fn datatable(&mut self, columns: &'q [ColumnDeclaration], cells: &'q [Expr], span: Span) -> Result<Relation> {
+        let schema: Vec<Column> = columns.iter().map(|c| Column::new(&c.name.text, c.column_type)).collect();
+        for (i, declared) in columns.iter().enumerate() {
+            if columns[..i].iter().any(|c| c.name.text == declared.name.text) {
+                let message = format!("the column '{}' is declared twice", declared.name.text);
+                return Err(Diagnostic::semantic(declared.name.span, message).into());
+            }
+        }
+        if columns.is_empty() || cells.len() % columns.len() != 0 {
+            let message = format!("{} cells do not fill rows of {} columns", cells.len(), columns.len());
+            return Err(Diagnostic::semantic(span, message).into());
+        }
+        let mut values: Vec<Vec<ScalarValue>> = vec![Vec::new(); columns.len()];
+        for (i, cell) in cells.iter().enumerate() {
+            let column = &schema[i % columns.len()];
+            values[i % columns.len()].push(self.cell(cell, column.column_type)?);
+        }
+        let arrow = arrow_schema(&schema);
+        let arrays = values.into_iter().zip(&schema).map(|(column, declared)| match column.is_empty() {
+            true => Ok(datafusion::arrow::array::new_empty_array(&arrow_type(declared.column_type))),
+            false => ScalarValue::iter_to_array(column),
+        });
+        let arrays = arrays.collect::<datafusion::common::Result<Vec<_>>>().map_err(|e| internal(span, &e))?;
+        let batch = RecordBatch::try_new(arrow.clone(), arrays).map_err(|e| internal(span, &e.into()))?;
+        let table = MemTable::try_new(arrow, vec![vec![batch]]).map_err(|e| internal(span, &e))?;
+        let reference = TableReference::bare("datatable");
+        let builder = LogicalPlanBuilder::scan(reference, provider_as_source(Arc::new(table)), None)
+            .map_err(|e| internal(span, &e))?;
+        let relation = Relation::new(builder, schema);
+        let outputs = relation.outputs();
+        relation.project(outputs, span)
+    }
+
+    /// A cell of a `datatable`, in its column's type.
+    fn cell(&mut self, cell: &'q Expr, wanted: Type) -> Result<ScalarValue> {
+        let null_cell = || constant::evaluate(&null(wanted).expr).map_err(|e| internal(cell.span, &e));
+        if cell.kind == ExprKind::Literal(Literal::Null) {
+            if wanted == Type::String {
+                return Err(Diagnostic::semantic(cell.span, "a string has no null").with_hint("Write \"\".").into());
+            }
+            return null_cell();
+        }
+        let scope = Scope { names: Names::default(), columns: &[] };
+        let typed = self.expression(cell, &scope)?;
+        let converted = if wanted == Type::Dynamic {
+            self.to_dynamic(typed, cell.span)?
+        } else {
+            self.convert(typed, wanted, cell.span)?
+        };
+        constant::evaluate(&converted.expr).map_err(|e| internal(cell.span, &e))
+    }
+
+    fn operator(&mut self, input: Option<Relation>, operator: &'q Operator, names: &Names<'q>) -> Result<Relation> {
+        let span = operator.span;
+        if let OperatorKind::Union(union) = &operator.kind {
+            return self.union(input, union, span, names);
+        }
+        let Some(input) = input else {
+            return match &operator.kind {
+                OperatorKind::Print(items) => self.print(items, span, names),
+                OperatorKind::Range { column, from, to, step } => self.range(column, [from, to, step], span, names),
+                OperatorKind::Unsupported(name) => Err(Diagnostic::unsupported(span, name).into()),
+                _ => Err(Diagnostic::syntax(span, "this operator needs rows before it").into()),
+            };
+        };
+        let columns = input.columns.clone();
+        let scope = Scope { names: names.clone(), columns: &columns };
+        match &operator.kind {
+            OperatorKind::Where(predicate) => {
+                let condition = self.condition(predicate, "the condition of 'where'", &scope)?;
+                input.filter(filter_form(condition), span)
+            }
+            OperatorKind::Extend(items) => {
+                let added = self.named_expressions(items, &scope, &columns, true)?;
+                input.extend(added, span)
+            }
+            OperatorKind::Project(items) => {
+                let outputs = self.named_expressions(items, &scope, &[], false)?;
+                input.project(outputs, span)
+            }
+            OperatorKind::ProjectAway(patterns) => {
+                let dropped = matched_columns(&columns, patterns)?;
+                let outputs = input.outputs().into_iter().filter(|(name, _)| !dropped.contains(name)).collect();
+                input.project(outputs, span)
+            }
+            OperatorKind::ProjectKeep(patterns) => {
+                let kept = matched_columns(&columns, patterns)?;
+                let outputs = input.outputs().into_iter().filter(|(name, _)| kept.contains(name)).collect();
+                input.project(outputs, span)
+            }
+            OperatorKind::ProjectRename(items) => self.project_rename(input, items, span),
+            OperatorKind::ProjectReorder(keys) => project_reorder(input, keys, span),
+            OperatorKind::Summarize { aggregates, by } => self.summarize(input, aggregates, by, span, names),
+            OperatorKind::Take(count) => {
+                let count = self.row_count(count, &scope)?;
+                input.limit(count, span)
+            }
+            OperatorKind::Top { count, keys } => {
+                let count = self.row_count(count, &scope)?;
+                let keys = self.sort_keys(keys, &scope)?;
+                input.sort(keys, span)?.limit(count, span)
+            }
+            OperatorKind::Sort(keys) => {
+                let keys = self.sort_keys(keys, &scope)?;
+                input.sort(keys, span)
+            }
+            OperatorKind::Distinct(items) => {
+                let outputs = match items.as_slice() {
+                    [NamedExpr { names, value: Expr { kind: ExprKind::Star, .. }, .. }] if names.is_empty() => {
+                        input.outputs()
+                    }
+                    _ => self.named_expressions(items, &scope, &[], false)?,
+                };
+                let projected = input.project(outputs, span)?;
+                let keys: Vec<Plan> = projected.columns.iter().map(|c| ident(&c.name)).collect();
+                let builder = projected.builder.aggregate(keys, Vec::<Plan>::new()).map_err(|e| internal(span, &e))?;
+                Ok(Relation { builder, order: Vec::new(), ..projected })
+            }
+            OperatorKind::Count => {
+                let counted = input.builder.aggregate(Vec::<Plan>::new(), vec![count(lit(1i64)).alias("Count")]);
+                let builder = counted.map_err(|e| internal(span, &e))?;
+                Ok(Relation::new(builder, vec![Column::new("Count", Type::Long)]))
+            }
+            OperatorKind::Join(join) => self.join(input, join, span, names),
+            OperatorKind::MvExpand(expand) => self.mv_expand(input, expand, span, names),
+            OperatorKind::Render { visualization, properties } => {
+                let text = |e: &Expr| match &e.kind {
+                    ExprKind::Literal(Literal::String(s)) => s.clone(),
+                    ExprKind::Literal(Literal::Long(Some(n))) => n.to_string(),
+                    ExprKind::Literal(Literal::Real(Some(n))) => n.to_string(),
+                    ExprKind::Literal(Literal::Bool(Some(b))) => b.to_string(),
+                    ExprKind::Name(name) => name.clone(),
+                    _ => String::new(),
+                };
+                let properties = properties.iter().map(|(n, v)| (n.text.clone(), text(v))).collect();
+                self.visualization = Some(Visualization { kind: visualization.text.clone(), properties });
+                Ok(input)
+            }
+            OperatorKind::Unsupported(name) => Err(Diagnostic::unsupported(span, name).into()),
+            OperatorKind::Print(_) | OperatorKind::Range { .. } => {
+                Err(Diagnostic::syntax(span, "this operator takes no rows").into())
+            }
+            OperatorKind::Union(_) | OperatorKind::Error => {
+                Err(Diagnostic::syntax(span, "this operator could not be read").into())
+            }
+        }
+    }
+
+    /// Names and binds the items of `project`, `extend`, `distinct` or a `by`.
+    pub(super) fn named_expressions(
+        &mut self,
+        items: &'q [NamedExpr],
+        scope: &Scope<'q, '_>,
+        taken: &[Column],
+        replaces: bool,
+    ) -> Result<Vec<(String, Typed)>> {
+        let mut outputs: Vec<(String, Typed)> = Vec::new();
+        for item in items {
+            if item.is_tuple && item.names.len() > 1 {
+                return Err(Diagnostic::unsupported(item.value.span, "assignment to several columns").into());
+            }
+            let typed = self.expression(&item.value, scope)?;
+            let name = match item.names.first() {
+                Some(name) => {
+                    if outputs.iter().any(|(existing, _)| *existing == name.text) {
+                        let message = format!("the column '{}' is given twice", name.text);
+                        return Err(Diagnostic::semantic(name.span, message).into());
+                    }
+                    name.text.clone()
+                }
+                None => match implicit_name(&item.value) {
+                    // A column that is named as it stands may be replaced; a computed one gets a name of its own.
+                    Some(name) if replaces && !matches!(item.value.kind, ExprKind::Name(_)) => {
+                        unique_name(&name, |n| {
+                            outputs.iter().any(|(existing, _)| existing == n) || taken.iter().any(|c| c.name == n)
+                        })
+                    }
+                    Some(name) => unique_name(&name, |n| outputs.iter().any(|(existing, _)| existing == n)),
+                    None => {
+                        let used = |n: &str| {
+                            outputs.iter().any(|(existing, _)| existing == n) || taken.iter().any(|c| c.name == n)
+                        };
+                        (1..).map(|i| format!("Column{i}")).find(|n| !used(n)).unwrap_or_default()
+                    }
+                },
+            };
+            outputs.push((name, typed));
+        }
+        Ok(outputs)
+    }
+
+    fn print(&mut self, items: &'q [NamedExpr], span: Span, names: &Names<'q>) -> Result<Relation> {
+        let scope = Scope { names: names.clone(), columns: &[] };
+        let mut outputs: Vec<(String, Typed)> = Vec::new();
+        for (i, item) in items.iter().enumerate() {
+            let typed = self.expression(&item.value, &scope)?;
+            let name = item.names.first().map_or_else(|| format!("print_{i}"), |n| n.text.clone());
+            let name = unique_name(&name, |n| outputs.iter().any(|(existing, _)| existing == n));
+            outputs.push((name, typed));
+        }
+        Relation::no_columns().project(outputs, span)
+    }
+
+    fn range(&mut self, column: &'q Name, bounds: [&'q Expr; 3], span: Span, names: &Names<'q>) -> Result<Relation> {
+        let scope = Scope { names: names.clone(), columns: &[] };
+        let mut typed = Vec::new();
+        for bound in bounds {
+            typed.push(self.expression(bound, &scope)?);
+        }
+        let (from, to, step) = (typed[0].value_type, typed[1].value_type, typed[2].value_type);
+        let value_type = match (from, to, step) {
+            (Type::DateTime, Type::DateTime, Type::TimeSpan) => Type::DateTime,
+            (Type::TimeSpan, Type::TimeSpan, Type::TimeSpan) => Type::TimeSpan,
+            (a, b, c) if a.is_integer() && b.is_integer() && c.is_integer() => Type::Long,
+            (a, b, c) if a.is_numeric() && b.is_numeric() && c.is_numeric() => Type::Real,
+            _ => {
+                let message = format!("a range cannot go from {from} to {to} in steps of {step}");
+                return Err(Diagnostic::semantic(span, message).into());
+            }
+        };
+        let mut values = Vec::new();
+        for (typed, bound) in typed.into_iter().zip(bounds) {
+            let is_step = values.len() == 2;
+            let to = if is_step && value_type == Type::DateTime { Type::TimeSpan } else { value_type };
+            let converted = self.convert(typed, to, bound.span)?;
+            values.push(constant::evaluate(&converted.expr).map_err(|e| internal(bound.span, &e))?);
+        }
+        let column = Column::new(&column.text, value_type);
+        let table = RangeTable::new(&column, &values).map_err(|problem| Diagnostic::semantic(span, problem))?;
+        let provider = table.provider().map_err(|e| internal(span, &e))?;
+        let builder = LogicalPlanBuilder::scan(TableReference::bare("range"), provider_as_source(provider), None)
+            .map_err(|e| internal(span, &e))?;
+        let order = vec![SortExpr::new(ident(&column.name), table.is_ascending(), false)];
+        let relation = Relation::new(builder, vec![column]);
+        let outputs = relation.outputs();
+        Ok(Relation { order, ..relation.project(outputs, span)? })
+    }
+
+    fn row_count(&mut self, expr: &'q Expr, scope: &Scope<'q, '_>) -> Result<usize> {
+        let count = self.constant_long(expr, "the number of rows", scope)?;
+        usize::try_from(count)
+            .map_err(|_| Diagnostic::semantic(expr.span, "the number of rows must not be negative").into())
+    }
+
+    pub(super) fn sort_keys(&mut self, keys: &'q [SortKey], scope: &Scope<'q, '_>) -> Result<Vec<SortExpr>> {
+        let mut out = Vec::new();
+        for key in keys {
+            let typed = self.expression(&key.value.value, scope)?;
+            if typed.value_type == Type::Dynamic {
+                let diagnostic = Diagnostic::semantic(key.value.value.span, "dynamic values have no order");
+                return Err(diagnostic.with_hint("Convert them first, with tostring(...) or tolong(...).").into());
+            }
+            let ascending = key.ascending.unwrap_or(false);
+            let nulls_first = key.nulls_first.unwrap_or(ascending);
+            if typed.value_type == Type::Real {
+                // NaN stands between null and the numbers, whichever end they are at.
+                let nan = datafusion::logical_expr::binary_expr(
+                    typed.expr.clone(),
+                    datafusion::logical_expr::Operator::IsNotDistinctFrom,
+                    lit(f64::NAN),
+                );
+                out.push(SortExpr::new(typed.expr.clone().is_null(), !nulls_first, false));
+                out.push(SortExpr::new(nan, !nulls_first, false));
+            }
+            out.push(SortExpr::new(typed.expr, ascending, nulls_first));
+        }
+        Ok(out)
+    }
+
+    fn project_rename(&mut self, input: Relation, items: &'q [NamedExpr], span: Span) -> Result<Relation> {
+        let mut outputs = input.outputs();
+        for item in items {
+            let (ExprKind::Name(old), [new]) = (&item.value.kind, item.names.as_slice()) else {
+                return Err(Diagnostic::semantic(item.value.span, "expected NewName = OldName").into());
+            };
+            let old = Name { text: old.clone(), span: item.value.span };
+            input.require(&old)?;
+            if outputs.iter().any(|(name, _)| *name == new.text) {
+                let message = format!("there already is a column named '{}'", new.text);
+                return Err(Diagnostic::semantic(new.span, message).into());
+            }
+            if let Some(output) = outputs.iter_mut().find(|(name, _)| *name == old.text) {
+                output.0 = new.text.clone();
+            }
+        }
+        input.project(outputs, span)
+    }
+}
+
+/// The columns that the patterns name. A plain name that is no column is an error.
+fn matched_columns(columns: &[Column], patterns: &[NamePattern]) -> Result<Vec<String>> {
+    let mut matched = Vec::new();
+    for pattern in patterns {
+        let found = columns.iter().filter(|c| matches_pattern(&c.name, pattern)).map(|c| c.name.clone());
+        let before = matched.len();
+        matched.extend(found);
+        if matched.len() == before && !pattern.has_wildcard {
+            let name = Name { text: pattern.text.clone(), span: pattern.span };
+            return Err(unknown("column", &name, columns.iter().map(|c| c.name.as_str())).into());
+        }
+    }
+    Ok(matched)
+}
+
+/// Whether a name matches a pattern in which `*` stands for any text.
+pub(super) fn matches_pattern(name: &str, pattern: &NamePattern) -> bool {
+    if !pattern.has_wildcard {
+        return name == pattern.text;
+    }
+    let parts: Vec<&str> = pattern.text.split('*').collect();
+    let (first, last) = (parts[0], parts[parts.len() - 1]);
+    if name.len() < first.len() + last.len() || !name.starts_with(first) || !name.ends_with(last) {
+        return false;
+    }
+    let mut rest = &name[first.len()..name.len() - last.len()];
+    parts[1..parts.len() - 1].iter().all(|part| match rest.find(part) {
+        Some(at) => {
+            rest = &rest[at + part.len()..];
+            true
+        }
+        None => false,
+    })
+}
+
+fn project_reorder(input: Relation, keys: &[ReorderKey], span: Span) -> Result<Relation> {
+    let mut order: Vec<String> = Vec::new();
+    for key in keys {
+        let mut found = matched_columns(&input.columns, std::slice::from_ref(&key.pattern))?;
+        match key.ascending {
+            Some(true) => found.sort(),
+            Some(false) => found.sort_by(|a, b| b.cmp(a)),
+            None => {}
+        }
+        found.retain(|name| !order.contains(name));
+        order.extend(found);
+    }
+    let mut outputs = input.outputs();
+    outputs.sort_by_key(|(name, _)| order.iter().position(|o| o == name).unwrap_or(order.len()));
+    input.project(outputs, span)
+}

@@ -1,0 +1,560 @@
+//! `summarize`: grouping, the aggregates and the names of their columns.
+
+use super::expression::text;
+use super::naming::implicit_name;
+use super::operators::exact;
+use super::relation::{Relation, column, null, unique_name, wrong_type};
+use super::{Binder, Names, Result, Scope, Typed, internal};
+use crate::aggregates::{self, Kind, field_name};
+use crate::functions::math;
+use crate::types::{Column, arrow_type};
+use datafusion::functions::expr_fn::{coalesce, get_field};
+use datafusion::functions_aggregate::{average::avg_udaf, count::count_udaf, min_max, sum::sum_udaf};
+use datafusion::logical_expr::expr::AggregateFunction;
+use datafusion::logical_expr::{AggregateUDF, Expr as Plan, cast, ident, lit};
+use kql::tree::{Argument, Expr, ExprKind, Name, NamedExpr};
+use kql::{Diagnostic, Span, Type};
+use std::sync::Arc;
+
+/// `make_list` and `make_set` collect at most this many elements, as in the original.
+const COLLECTED_MAX: usize = 1 << 20;
+
+/// Aggregates of KQL that are refused by name until they are built.
+const PLANNED: &[&str] = &[
+    "argmax",
+    "argmin",
+    "binary_all_and",
+    "binary_all_or",
+    "binary_all_xor",
+    "buildschema",
+    "covariance",
+    "covariancep",
+    "covarianceif",
+    "covariancepif",
+    "hll",
+    "hll_if",
+    "hll_merge",
+    "make_bag",
+    "make_bag_if",
+    "make_dictionary",
+    "make_list_with_nulls",
+    "percentilesw",
+    "percentilew",
+    "percentiles_array",
+    "percentilesw_array",
+    "stdev",
+    "stdevif",
+    "stdevp",
+    "stdevpif",
+    "tdigest",
+    "tdigest_merge",
+    "variance",
+    "varianceif",
+    "variancep",
+    "variancepif",
+    "dictionary_merge",
+];
+
+const KNOWN: &[&str] = &[
+    "count",
+    "countif",
+    "sum",
+    "sumif",
+    "min",
+    "minif",
+    "max",
+    "maxif",
+    "avg",
+    "avgif",
+    "dcount",
+    "dcountif",
+    "count_distinct",
+    "count_distinctif",
+    "arg_max",
+    "arg_min",
+    "make_list",
+    "makelist",
+    "make_list_if",
+    "make_set",
+    "makeset",
+    "make_set_if",
+    "percentile",
+    "percentiles",
+    "take_any",
+    "any",
+    "take_anyif",
+    "anyif",
+];
+
+pub(super) fn is_aggregate(name: &str) -> bool {
+    KNOWN.contains(&name) || PLANNED.contains(&name)
+}
+
+/// One column that an aggregate gives: the name that it has by itself, and how it is read from the aggregated row.
+struct Output {
+    name: Option<String>,
+    value: Typed,
+}
+
+/// The state of one `summarize`: what is grouped by and computed below the operator's own expressions.
+struct Summary<'c> {
+    columns: &'c [Column],
+    aggregates: Vec<Plan>,
+    order: Vec<datafusion::logical_expr::SortExpr>,
+}
+
+impl Summary<'_> {
+    /// Adds an aggregate; the expression that reads its result.
+    fn add(&mut self, aggregate: Plan) -> Plan {
+        let name = format!("$a{}", self.aggregates.len());
+        self.aggregates.push(aggregate.alias(&name));
+        ident(&name)
+    }
+}
+
+impl<'q> Binder<'q> {
+    pub(super) fn summarize(
+        &mut self,
+        input: Relation,
+        aggregates: &'q [NamedExpr],
+        by: &'q [NamedExpr],
+        span: Span,
+        names: &Names<'q>,
+    ) -> Result<Relation> {
+        let columns = input.columns.clone();
+        let scope = Scope { names: names.clone(), columns: &columns };
+        let keys = self.named_expressions(by, &scope, &[], false)?;
+        for ((_, key), item) in keys.iter().zip(by) {
+            if key.value_type == Type::Dynamic {
+                let diagnostic = Diagnostic::semantic(item.value.span, "rows cannot be grouped by a dynamic value");
+                return Err(diagnostic.with_hint("Convert it first, with tostring(...).").into());
+            }
+        }
+        let mut summary = Summary { columns: &columns, aggregates: Vec::new(), order: input.order.clone() };
+        let mut outputs: Vec<(String, Typed)> = Vec::new();
+        for item in aggregates {
+            let given = self.aggregate_item(item, &mut summary, &scope, &keys)?;
+            if item.names.len() > given.len() {
+                let message = format!("{} names for {} columns", item.names.len(), given.len());
+                return Err(Diagnostic::semantic(item.names[0].span, message).into());
+            }
+            for (i, output) in given.into_iter().enumerate() {
+                let taken =
+                    |n: &str| keys.iter().any(|(k, _)| k == n) || outputs.iter().any(|(existing, _)| existing == n);
+                let name = match (item.names.get(i), output.name) {
+                    (Some(name), _) if taken(&name.text) => {
+                        let message = format!("the column '{}' is given twice", name.text);
+                        return Err(Diagnostic::semantic(name.span, message).into());
+                    }
+                    (Some(name), _) => name.text.clone(),
+                    (None, Some(own)) => unique_name(&own, taken),
+                    (None, None) => (1..).map(|n| format!("Column{n}")).find(|n| !taken(n)).unwrap_or_default(),
+                };
+                outputs.push((name, output.value));
+            }
+        }
+        let key_columns: Vec<Column> =
+            (keys.iter().enumerate()).map(|(i, (_, typed))| Column::new(format!("$k{i}"), typed.value_type)).collect();
+        let grouped: Vec<Plan> =
+            keys.iter().zip(&key_columns).map(|((_, typed), c)| typed.expr.clone().alias(&c.name)).collect();
+        let all = keys.iter().zip(&key_columns).map(|((name, _), c)| (name.clone(), column(c)));
+        let all: Vec<(String, Typed)> = all.chain(outputs).collect();
+        let builder = input.builder.aggregate(grouped, summary.aggregates).map_err(|e| internal(span, &e))?;
+        Relation::new(builder, Vec::new()).project(all, span)
+    }
+
+    /// Binds one item of `summarize`: an aggregate, or an expression over aggregates.
+    fn aggregate_item(
+        &mut self,
+        item: &'q NamedExpr,
+        summary: &mut Summary<'_>,
+        scope: &Scope<'q, '_>,
+        keys: &[(String, Typed)],
+    ) -> Result<Vec<Output>> {
+        if let ExprKind::Call { function, arguments } = &item.value.kind
+            && is_aggregate(&function.text)
+        {
+            return self.aggregate(function, arguments, item.value.span, summary, scope, keys);
+        }
+        let value = self.over_aggregates(&item.value, summary, scope, keys)?;
+        Ok(vec![Output { name: implicit_name(&item.value), value }])
+    }
+
+    /// An expression such as `sum(a) / count()`: each aggregate becomes a column, the rest is bound over those.
+    fn over_aggregates(
+        &mut self,
+        expr: &'q Expr,
+        summary: &mut Summary<'_>,
+        scope: &Scope<'q, '_>,
+        keys: &[(String, Typed)],
+    ) -> Result<Typed> {
+        match &expr.kind {
+            ExprKind::Call { function, arguments } if is_aggregate(&function.text) => {
+                let mut outputs = self.aggregate(function, arguments, expr.span, summary, scope, keys)?;
+                if outputs.len() != 1 {
+                    let message = format!("'{}' gives several columns and cannot stand here", function.text);
+                    return Err(Diagnostic::semantic(expr.span, message).into());
+                }
+                Ok(outputs.remove(0).value)
+            }
+            ExprKind::Binary { .. } | ExprKind::Call { .. } | ExprKind::Negate(_) => {
+                let mut found = Vec::new();
+                collect_aggregates(expr, &mut found);
+                if found.is_empty() {
+                    return self.constant_only(expr, scope);
+                }
+                // The aggregates are given names, and the expression is bound where those are the columns.
+                let mut bound_names = scope.names.clone();
+                for aggregate in &found {
+                    let typed = self.over_aggregates(aggregate, summary, scope, keys)?;
+                    bound_names = bound_names.with(&placeholder(aggregate.span), super::Meaning::Value(typed));
+                }
+                self.placeholders.extend(found.iter().map(|a| a.span));
+                let result = self.expression(expr, &Scope { names: bound_names, columns: &[] });
+                self.placeholders.truncate(self.placeholders.len() - found.len());
+                result
+            }
+            _ => self.constant_only(expr, scope),
+        }
+    }
+
+    fn constant_only(&mut self, expr: &'q Expr, scope: &Scope<'q, '_>) -> Result<Typed> {
+        let typed = self.expression(expr, scope)?;
+        if typed.is_constant() {
+            return Ok(typed);
+        }
+        let diagnostic = Diagnostic::semantic(expr.span, "only aggregates and constants can stand in 'summarize'");
+        Err(diagnostic.with_hint("Group by the column, or wrap it in take_any(...).").into())
+    }
+
+    fn aggregate(
+        &mut self,
+        function: &'q Name,
+        arguments: &'q [Argument],
+        span: Span,
+        summary: &mut Summary<'_>,
+        scope: &Scope<'q, '_>,
+        keys: &[(String, Typed)],
+    ) -> Result<Vec<Output>> {
+        let name = function.text.as_str();
+        if PLANNED.contains(&name) {
+            return Err(Diagnostic::unsupported(function.span, name).into());
+        }
+        let count = |least: usize, most: usize| -> Result<()> {
+            if (least..=most).contains(&arguments.len()) {
+                return Ok(());
+            }
+            let message = format!("{name}() does not take {} arguments", arguments.len());
+            Err(Diagnostic::semantic(span, message).into())
+        };
+        let first_name = arguments.first().and_then(|a| implicit_name(&a.value)).unwrap_or_default();
+        let named = |prefix: &str| Some(format!("{prefix}_{first_name}"));
+        let one = |name, value| Ok(vec![Output { name, value }]);
+        match name {
+            "count" => {
+                count(0, 1)?;
+                let counted = summary.add(native(count_udaf(), lit(1i64), None));
+                one(
+                    Some(if arguments.is_empty() { "count_".to_owned() } else { format!("count_{first_name}") }),
+                    Typed::new(counted, Type::Long),
+                )
+            }
+            "countif" => {
+                count(1, 1)?;
+                let filter = self.condition(&arguments[0].value, "the condition of countif()", scope)?;
+                let counted = summary.add(native(count_udaf(), lit(1i64), Some(filter)));
+                one(Some("countif_".to_owned()), Typed::new(counted, Type::Long))
+            }
+            "sum" | "sumif" | "avg" | "avgif" | "min" | "minif" | "max" | "maxif" => {
+                let with_filter = name.ends_with("if");
+                count(1 + usize::from(with_filter), 1 + usize::from(with_filter))?;
+                let value = self.expression(&arguments[0].value, scope)?;
+                let filter = match arguments.get(1) {
+                    Some(condition) => Some(self.condition(&condition.value, "the condition", scope)?),
+                    None => None,
+                };
+                let at = arguments[0].value.span;
+                let value = match name.trim_end_matches("if") {
+                    "sum" => self.sum(value, filter, summary, at)?,
+                    "avg" => self.average(value, filter, summary, at)?,
+                    "min" => self.extreme_of_rows(value, filter, summary, at, true)?,
+                    _ => self.extreme_of_rows(value, filter, summary, at, false)?,
+                };
+                one(named(name), value)
+            }
+            "dcount" | "count_distinct" | "dcountif" | "count_distinctif" => {
+                let with_filter = name.ends_with("if");
+                count(1 + usize::from(with_filter), 2 + usize::from(with_filter))?;
+                let value = self.expression(&arguments[0].value, scope)?;
+                let filter = match arguments.get(1).filter(|_| with_filter) {
+                    Some(condition) => Some(self.condition(&condition.value, "the condition", scope)?),
+                    None => None,
+                };
+                let distinct = if name.starts_with("dcount") {
+                    aggregates::call(Kind::Distinct, vec![value.expr], filter, Vec::new())
+                } else {
+                    let filter = filter.map(Box::new);
+                    let call = AggregateFunction::new_udf(count_udaf(), vec![value.expr], true, filter, vec![], None);
+                    Plan::AggregateFunction(call)
+                };
+                one(named(name), Typed::new(summary.add(distinct), Type::Long))
+            }
+            "arg_max" | "arg_min" => {
+                count(1, usize::MAX)?;
+                self.arg_extreme(name == "arg_max", arguments, summary, scope, keys)
+            }
+            "take_any" | "any" | "take_anyif" | "anyif" => {
+                count(1, usize::MAX)?;
+                self.take_any(name, arguments, summary, scope, keys)
+            }
+            "make_list" | "makelist" | "make_set" | "makeset" | "make_list_if" | "make_set_if" => {
+                let with_filter = usize::from(name.ends_with("_if"));
+                count(1 + with_filter, 2 + with_filter)?;
+                let value = self.expression(&arguments[0].value, scope)?;
+                let filter = match arguments.get(1).filter(|_| with_filter == 1) {
+                    Some(condition) => Some(self.condition(&condition.value, "the condition", scope)?),
+                    None => None,
+                };
+                let limit = match arguments.get(1 + with_filter) {
+                    Some(limit) => {
+                        let limit = self.constant_long(&limit.value, "the maximal size", scope)?;
+                        usize::try_from(limit).unwrap_or(0).min(COLLECTED_MAX)
+                    }
+                    None => COLLECTED_MAX,
+                };
+                let is_list = name.contains("list");
+                let was_dynamic = value.value_type == Type::Dynamic;
+                let json = self.to_dynamic(value, arguments[0].value.span)?.expr;
+                let json = if was_dynamic && is_list { coalesce(vec![json, text("null")]) } else { json };
+                let (kind, order) = if is_list {
+                    self.needs_single_stream = true;
+                    (Kind::List { limit }, summary.order.clone())
+                } else {
+                    (Kind::Set { limit }, Vec::new())
+                };
+                let collected = summary.add(aggregates::call(kind, vec![json], filter, order));
+                one(named(if is_list { "list" } else { "set" }), Typed::new(collected, Type::Dynamic))
+            }
+            _ => {
+                count(2, if name == "percentile" { 2 } else { usize::MAX })?;
+                self.percentiles(name, arguments, summary, scope, &first_name)
+            }
+        }
+    }
+
+    fn sum(&mut self, value: Typed, filter: Option<Plan>, summary: &mut Summary<'_>, span: Span) -> Result<Typed> {
+        let of = match value.value_type {
+            Type::Int | Type::Long => Type::Long,
+            Type::Real | Type::TimeSpan => value.value_type,
+            Type::Dynamic => Type::Real,
+            other => return Err(wrong_type(span, "the argument of sum()", other, "a number or a timespan")),
+        };
+        let value = self.convert(value, of, span)?;
+        let total = summary.add(native(sum_udaf(), value.expr, filter));
+        let zero = if of == Type::Real { lit(0.0f64) } else { lit(0i64) };
+        Ok(Typed::new(coalesce(vec![total, zero]), of))
+    }
+
+    fn average(&mut self, value: Typed, filter: Option<Plan>, summary: &mut Summary<'_>, span: Span) -> Result<Typed> {
+        let of = value.value_type;
+        match of {
+            Type::DateTime | Type::TimeSpan => {
+                // The mean of ticks is exact as an integer only by way of sum and count; ticks of dates overflow
+                // a 64-bit sum after nine rows, so floats (exact to 16 digits, a few hundred ticks) do it.
+                let real = cast(value.expr, arrow_type(Type::Real));
+                let mean = summary.add(native(avg_udaf(), real, filter));
+                Ok(Typed::new(cast(mean, arrow_type(Type::Long)), of))
+            }
+            _ => {
+                if !of.is_numeric() && of != Type::Dynamic {
+                    return Err(wrong_type(span, "the argument of avg()", of, "a number, datetime or timespan"));
+                }
+                let real = self.convert(value, Type::Real, span)?;
+                let mean = summary.add(native(avg_udaf(), real.expr, filter));
+                Ok(Typed::new(coalesce(vec![mean, lit(f64::NAN)]), Type::Real))
+            }
+        }
+    }
+
+    fn extreme_of_rows(
+        &mut self,
+        value: Typed,
+        filter: Option<Plan>,
+        summary: &mut Summary<'_>,
+        span: Span,
+        least: bool,
+    ) -> Result<Typed> {
+        let of = value.value_type;
+        if of == Type::Dynamic || of == Type::Bool {
+            return Err(wrong_type(span, "the argument", of, "a type with an order"));
+        }
+        let udaf = || if least { min_max::min_udaf() } else { min_max::max_udaf() };
+        let found = summary.add(native(udaf(), value.expr.clone(), filter.clone()));
+        match of {
+            Type::String => Ok(Typed::new(coalesce(vec![found, text("")]), of)),
+            Type::Real => {
+                // A NaN among the rows is the answer, whichever end is asked for.
+                let is_nan = math::ISNAN.call(vec![value.expr]);
+                let both = filter.map_or(is_nan.clone(), |f| f.and(is_nan));
+                let nans = summary.add(native(count_udaf(), lit(1i64), Some(both)));
+                let has_nan = nans.gt(lit(0i64));
+                let choice = datafusion::logical_expr::expr::Case::new(
+                    None,
+                    vec![(Box::new(has_nan), Box::new(lit(f64::NAN)))],
+                    Some(Box::new(found)),
+                );
+                Ok(Typed::new(Plan::Case(choice), of))
+            }
+            _ => Ok(Typed::new(found, of)),
+        }
+    }
+
+    /// `arg_max(key, columns…)`: one struct of the winning row, read field by field.
+    fn arg_extreme(
+        &mut self,
+        largest: bool,
+        arguments: &'q [Argument],
+        summary: &mut Summary<'_>,
+        scope: &Scope<'q, '_>,
+        keys: &[(String, Typed)],
+    ) -> Result<Vec<Output>> {
+        let key = &arguments[0].value;
+        let key_typed = self.expression(key, scope)?;
+        if key_typed.value_type == Type::Dynamic {
+            let diagnostic = Diagnostic::semantic(key.span, "dynamic values have no order");
+            return Err(diagnostic.with_hint("Convert them first, with tolong(...) or todatetime(...).").into());
+        }
+        let key_name = implicit_name(key).or_else(|| Some(if largest { "max_" } else { "min_" }.to_owned()));
+        let mut values = vec![(key_name, key_typed)];
+        let key_is = |name: &str| matches!(&key.kind, ExprKind::Name(n) if n == name);
+        for argument in &arguments[1..] {
+            if argument.value.kind == ExprKind::Star {
+                let others = summary.columns.iter().filter(|c| {
+                    !key_is(&c.name) && !keys.iter().any(|(k, typed)| *k == c.name || typed.expr == ident(&c.name))
+                });
+                values.extend(others.map(|c| (Some(c.name.clone()), column(c))));
+            } else {
+                let typed = self.expression(&argument.value, scope)?;
+                values.push((implicit_name(&argument.value), typed));
+            }
+        }
+        let kind = if largest { Kind::ArgMax } else { Kind::ArgMin };
+        Ok(self.struct_aggregate(kind, values, None, summary))
+    }
+
+    fn take_any(
+        &mut self,
+        name: &str,
+        arguments: &'q [Argument],
+        summary: &mut Summary<'_>,
+        scope: &Scope<'q, '_>,
+        keys: &[(String, Typed)],
+    ) -> Result<Vec<Output>> {
+        let with_filter = name.ends_with("if");
+        let (values, filter) = if with_filter { arguments.split_at(1) } else { (arguments, &arguments[..0]) };
+        let filter = match filter.first() {
+            Some(condition) => Some(self.condition(&condition.value, "the condition", scope)?),
+            None => None,
+        };
+        let prefix = if name.starts_with("any") { "any_" } else { "" };
+        let mut named: Vec<(Option<String>, Typed)> = Vec::new();
+        for argument in values {
+            if argument.value.kind == ExprKind::Star {
+                let others = summary.columns.iter().filter(|c| !keys.iter().any(|(k, _)| *k == c.name));
+                named.extend(others.map(|c| (Some(c.name.clone()), column(c))));
+            } else {
+                let typed = self.expression(&argument.value, scope)?;
+                let own = implicit_name(&argument.value).unwrap_or_default();
+                named.push((Some(format!("{prefix}{own}")), typed));
+            }
+        }
+        // The row with the largest value is as good as any, and prefers one that is not null.
+        Ok(self.struct_aggregate(Kind::ArgMax, named, filter, summary))
+    }
+
+    fn struct_aggregate(
+        &mut self,
+        kind: Kind,
+        values: Vec<(Option<String>, Typed)>,
+        filter: Option<Plan>,
+        summary: &mut Summary<'_>,
+    ) -> Vec<Output> {
+        let arguments = values.iter().map(|(_, typed)| exact(typed.expr.clone(), typed.value_type)).collect();
+        let row = summary.add(aggregates::call(kind, arguments, filter, Vec::new()));
+        let field = |i: usize, of: Type| {
+            let value = get_field(row.clone(), field_name(i));
+            let value = if of == Type::String { coalesce(vec![value, null(of).expr]) } else { value };
+            Typed::new(value, of)
+        };
+        let outputs = values.into_iter().enumerate();
+        outputs.map(|(i, (name, typed))| Output { name, value: field(i, typed.value_type) }).collect()
+    }
+
+    fn percentiles(
+        &mut self,
+        name: &str,
+        arguments: &'q [Argument],
+        summary: &mut Summary<'_>,
+        scope: &Scope<'q, '_>,
+        first_name: &str,
+    ) -> Result<Vec<Output>> {
+        let value = self.expression(&arguments[0].value, scope)?;
+        let span = arguments[0].value.span;
+        let of = match value.value_type {
+            Type::Dynamic => Type::Real,
+            t @ (Type::Int | Type::Long | Type::Real | Type::DateTime | Type::TimeSpan) => t,
+            other => return Err(wrong_type(span, &format!("the argument of {name}()"), other, "a number or a time")),
+        };
+        let value = self.convert(value, of, span)?;
+        let mut percents = Vec::new();
+        for argument in &arguments[1..] {
+            let typed = self.expression(&argument.value, scope)?;
+            let typed = self.coerce(typed, Type::Real, argument.value.span)?;
+            let evaluated = super::constant::evaluate(&typed.expr).map_err(|e| internal(argument.value.span, &e))?;
+            match evaluated {
+                datafusion::scalar::ScalarValue::Float64(Some(p)) if (0.0..=100.0).contains(&p) => percents.push(p),
+                _ => {
+                    let message = "a percentile must be a constant between 0 and 100";
+                    return Err(Diagnostic::semantic(argument.value.span, message).into());
+                }
+            }
+        }
+        let kind = Kind::Percentiles(percents.iter().map(|p| p.to_bits()).collect());
+        let row = summary.add(aggregates::call(kind, vec![value.expr], None, Vec::new()));
+        let label = |p: &f64| format!("percentile_{first_name}_{}", p.to_string().replace('.', "_"));
+        let outputs = percents.iter().enumerate().map(|(i, p)| Output {
+            name: Some(label(p)),
+            value: Typed::new(get_field(row.clone(), field_name(i)), of),
+        });
+        Ok(outputs.collect())
+    }
+}
+
+fn native(udaf: Arc<AggregateUDF>, argument: Plan, filter: Option<Plan>) -> Plan {
+    let filter = filter.map(Box::new);
+    Plan::AggregateFunction(AggregateFunction::new_udf(udaf, vec![argument], false, filter, vec![], None))
+}
+
+/// The outermost aggregates within an expression.
+fn collect_aggregates<'q>(expr: &'q Expr, found: &mut Vec<&'q Expr>) {
+    match &expr.kind {
+        ExprKind::Call { function, .. } if is_aggregate(&function.text) => found.push(expr),
+        ExprKind::Call { arguments, .. } => arguments.iter().for_each(|a| collect_aggregates(&a.value, found)),
+        ExprKind::Binary { left, right, .. } => {
+            collect_aggregates(left, found);
+            collect_aggregates(right, found);
+        }
+        ExprKind::Negate(operand) => collect_aggregates(operand, found),
+        ExprKind::Member { base, .. } => collect_aggregates(base, found),
+        ExprKind::Index { base, index } => {
+            collect_aggregates(base, found);
+            collect_aggregates(index, found);
+        }
+        _ => {}
+    }
+}
+
+/// The name under which the value of the aggregate at `span` is known while the expression around it is bound.
+pub(super) fn placeholder(span: Span) -> String {
+    format!("$aggregate at {}", span.start)
+}

@@ -1,0 +1,139 @@
+//! `union`: the rows of several sources under one set of columns.
+
+use super::expression::text;
+use super::operators::exact;
+use super::relation::{Relation, column, null, unique_name};
+use super::source::matches_pattern;
+use super::{Binder, Names, Result, Stop, Typed, internal, unknown};
+use crate::types::Column;
+use kql::tree::{ExprKind, Name, Source, Union, UnionLeg};
+use kql::{Diagnostic, Severity, Span, Type};
+
+/// A column of the result: matched by name and type.
+struct Output {
+    source: Column,
+    name: String,
+}
+
+impl<'q> Binder<'q> {
+    pub(super) fn union(
+        &mut self,
+        input: Option<Relation>,
+        union: &'q Union,
+        span: Span,
+        names: &Names<'q>,
+    ) -> Result<Relation> {
+        let outer = match union.kind.as_ref().map(|k| k.text.as_str()) {
+            None | Some("outer") => true,
+            Some("inner") => false,
+            Some(_) => {
+                let name = union.kind.clone().unwrap_or(Name { text: String::new(), span });
+                return Err(unknown("kind of union", &name, ["inner", "outer"]).into());
+            }
+        };
+        let mut legs: Vec<(String, Relation)> = Vec::new();
+        if let Some(input) = input {
+            legs.push((input.table.clone().unwrap_or_else(|| "union_arg0".to_owned()), input));
+        }
+        for leg in &union.legs {
+            match leg {
+                UnionLeg::Wildcard(pattern) => {
+                    for table in self.catalog.table_names(self.database) {
+                        if matches_pattern(&table, pattern) {
+                            let name = Name { text: table.clone(), span: pattern.span };
+                            legs.push((table, self.table(self.database, &name)?));
+                        }
+                    }
+                }
+                UnionLeg::Pipeline(pipeline) => {
+                    let label = match &pipeline.source {
+                        Source::Expression(e) if pipeline.operators.is_empty() => match &e.kind {
+                            ExprKind::Name(name) => Some(name.clone()),
+                            _ => None,
+                        },
+                        _ => None,
+                    };
+                    let label = label.unwrap_or_else(|| format!("union_arg{}", legs.len()));
+                    match self.pipeline(pipeline, names) {
+                        Ok(relation) => legs.push((label, relation)),
+                        Err(Stop::Diagnostic(d)) if union.is_fuzzy && d.severity == Severity::Semantic => {}
+                        Err(stop) => return Err(stop),
+                    }
+                }
+            }
+        }
+        if legs.is_empty() {
+            return Err(Diagnostic::semantic(span, "none of the tables of this union can be found").into());
+        }
+        self.unite(legs, union.with_source.as_ref(), outer, span)
+    }
+
+    fn unite(
+        &mut self,
+        legs: Vec<(String, Relation)>,
+        with_source: Option<&Name>,
+        outer: bool,
+        span: Span,
+    ) -> Result<Relation> {
+        let outputs = output_columns(&legs, outer);
+        let mut united: Option<Relation> = None;
+        for (label, leg) in legs {
+            let mut projected: Vec<(String, Typed)> = Vec::new();
+            if let Some(name) = with_source {
+                projected.push((name.text.clone(), Typed::new(text(&label), Type::String)));
+            }
+            for output in &outputs {
+                let of = output.source.column_type;
+                let found = leg.columns.iter().find(|c| **c == output.source);
+                let value = found.map_or_else(|| null(of), column);
+                projected.push((output.name.clone(), Typed::new(exact_literal(value.expr, of), of)));
+            }
+            let next = leg.project(projected, span)?;
+            united = Some(match united {
+                None => next,
+                Some(all) => {
+                    let plan = next.builder.build().map_err(|e| internal(span, &e))?;
+                    let builder = all.builder.union(plan).map_err(|e| internal(span, &e))?;
+                    Relation::new(builder, all.columns)
+                }
+            });
+        }
+        united
+            .map(|u| Relation { order: Vec::new(), table: None, ..u })
+            .ok_or_else(|| Diagnostic::semantic(span, "a union needs at least one table").into())
+    }
+}
+
+/// Literals are cast so that all legs agree to the letter; columns already do.
+fn exact_literal(expr: datafusion::logical_expr::Expr, of: Type) -> datafusion::logical_expr::Expr {
+    match expr {
+        datafusion::logical_expr::Expr::Column(_) => expr,
+        other => exact(other, of),
+    }
+}
+
+/// Columns in order of first appearance. One name with several types becomes several columns, `x_long`,
+/// `x_string`; an inner union keeps the columns that every leg has.
+fn output_columns(legs: &[(String, Relation)], outer: bool) -> Vec<Output> {
+    let mut found: Vec<Column> = Vec::new();
+    for (_, leg) in legs {
+        for c in &leg.columns {
+            if !found.contains(c) {
+                found.push(c.clone());
+            }
+        }
+    }
+    if !outer {
+        found.retain(|c| legs.iter().all(|(_, leg)| leg.columns.contains(c)));
+    }
+    let is_split = |c: &Column| found.iter().any(|o| o.name == c.name && o.column_type != c.column_type);
+    let mut outputs: Vec<Output> = Vec::new();
+    for c in &found {
+        let wanted = if is_split(c) { format!("{}_{}", c.name, c.column_type) } else { c.name.clone() };
+        let name = unique_name(&wanted, |n| {
+            outputs.iter().any(|o| o.name == n) || (is_split(c) && found.iter().any(|o| o.name == n && !is_split(o)))
+        });
+        outputs.push(Output { source: c.clone(), name });
+    }
+    outputs
+}

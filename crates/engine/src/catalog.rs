@@ -1,0 +1,47 @@
+//! What the engine asks of whoever keeps the tables.
+
+use crate::types::Column;
+use datafusion::catalog::TableProvider;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A table as queries see it.
+#[derive(Debug, Clone)]
+pub struct Table {
+    /// Columns with their Kusto types, in the order of the provider's schema.
+    pub columns: Vec<Column>,
+    /// Rows in the engine's Arrow types (see [`crate::types`]), under the columns' names.
+    pub provider: Arc<dyn TableProvider>,
+}
+
+/// The tables that a query can name.
+pub trait Catalog: Send + Sync {
+    /// The table `name` of `database`, `None` when there is none.
+    fn table(&self, database: &str, name: &str) -> Option<Table>;
+
+    /// The names of all tables of `database`, for wildcards and suggestions.
+    fn table_names(&self, database: &str) -> Vec<String>;
+
+    /// Whether there is a database of that name.
+    fn has_database(&self, database: &str) -> bool;
+}
+
+/// A fixed set of tables, the same for every database name.
+#[derive(Debug, Default, Clone)]
+pub struct FixedCatalog {
+    pub tables: BTreeMap<String, Table>,
+}
+
+impl Catalog for FixedCatalog {
+    fn table(&self, _database: &str, name: &str) -> Option<Table> {
+        self.tables.get(name).cloned()
+    }
+
+    fn table_names(&self, _database: &str) -> Vec<String> {
+        self.tables.keys().cloned().collect()
+    }
+
+    fn has_database(&self, _database: &str) -> bool {
+        true
+    }
+}

@@ -1,0 +1,336 @@
+//! Functions on dynamic values: access by path, arrays, bags.
+
+use super::{Args, Kernel};
+use crate::json::{self, Kind, Step};
+use datafusion::arrow::array::{Array, ArrayRef, ListBuilder, StringViewArray, StringViewBuilder};
+use datafusion::arrow::datatypes::{DataType, Field};
+use datafusion::common::Result;
+use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::{
+    ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+};
+use kql::Type;
+use serde_json::Value;
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+/// Arrays that `range()` builds have at most this many elements, as in the original.
+const ARRAY_ELEMENTS_MAX: usize = 1 << 20;
+
+/// `null` inside a document is the null value.
+fn non_null(text: &str) -> Option<&str> {
+    (json::kind(text) != Kind::Null).then_some(text)
+}
+
+/// `base[step]` with steps of every kind: the arguments after the first are the path, keys as text in
+/// quotes (JSON), indices as digits.
+pub static PATH: Kernel = Kernel::new("kql_dynamic_path", Type::Dynamic, |args| {
+    let values = args.strings(0);
+    let steps: Vec<_> = (1..args.len()).map(|k| args.strings(k)).collect();
+    // Constant paths, the rule, are decoded once.
+    let constant: Option<Vec<Cow<str>>> =
+        steps.iter().map(|s| s.constant().map(json::to_text)).collect::<Option<Vec<_>>>();
+    let kinds: Vec<bool> = steps.iter().map(|s| s.constant().is_some_and(|t| json::kind(t) == Kind::Long)).collect();
+    Ok(args.make_strings(|i| {
+        let value = values.get(i)?;
+        let decoded: Vec<Cow<str>>;
+        let mut is_index = kinds.clone();
+        let path_text = match &constant {
+            Some(path) => path,
+            None => {
+                decoded = steps.iter().map(|s| s.get(i).map(json::to_text)).collect::<Option<Vec<_>>>()?;
+                is_index = steps.iter().map(|s| s.get(i).is_some_and(|t| json::kind(t) == Kind::Long)).collect();
+                &decoded
+            }
+        };
+        let path: Option<Vec<Step>> = path_text
+            .iter()
+            .zip(&is_index)
+            .map(|(text, index)| Some(if *index { Step::Index(text.parse().ok()?) } else { Step::Key(text) }))
+            .collect();
+        json::get(value, &path?).and_then(non_null)
+    }))
+});
+
+pub static ARRAY_LENGTH: Kernel = Kernel::new("kql_array_length", Type::Long, |args| {
+    let values = args.strings(0);
+    Ok(args.make_longs(|i| match json::tree(values.get(i)?) {
+        Value::Array(items) => Some(items.len() as i64),
+        _ => None,
+    }))
+});
+
+fn items(text: Option<&str>) -> Option<Vec<Value>> {
+    match json::tree(text?) {
+        Value::Array(items) => Some(items),
+        _ => None,
+    }
+}
+
+fn to_json(value: &Value) -> String {
+    json::compact(&value.to_string()).into_owned()
+}
+
+fn array_json<'v>(items: impl IntoIterator<Item = &'v Value>) -> String {
+    json::array(items.into_iter().map(to_json))
+}
+
+/// `array_slice(array, from, to)`: both ends included, negative ones from the end.
+pub static ARRAY_SLICE: Kernel = Kernel::new("kql_array_slice", Type::Dynamic, |args| {
+    let (arrays, starts, ends) = (args.strings(0), args.longs(1), args.longs(2));
+    Ok(args.make_strings(|i| {
+        let items = items(arrays.get(i))?;
+        let count = items.len() as i64;
+        let place = |n: i64| if n < 0 { n + count } else { n };
+        let start = place(starts.get(i)?).max(0);
+        let end = place(ends.get(i)?).min(count - 1);
+        let slice = if start <= end { &items[start as usize..=end as usize] } else { &[] };
+        Some(array_json(slice))
+    }))
+});
+
+/// The elements of all array arguments; null when none is an array.
+pub static ARRAY_CONCAT: Kernel = Kernel::new("kql_array_concat", Type::Dynamic, |args| {
+    let arrays: Vec<_> = (0..args.len()).map(|k| args.strings(k)).collect();
+    Ok(args.make_strings(|i| {
+        let parts: Vec<Vec<Value>> = arrays.iter().filter_map(|a| items(a.get(i))).collect();
+        (!parts.is_empty()).then(|| array_json(parts.iter().flatten()))
+    }))
+});
+
+/// `array_index_of(array, value)`: -1 when absent.
+pub static ARRAY_INDEX_OF: Kernel = Kernel::new("kql_array_index_of", Type::Long, |args| {
+    let (arrays, wanted) = (args.strings(0), args.strings(1));
+    Ok(args.make_longs(|i| {
+        let items = items(arrays.get(i))?;
+        let wanted = json::tree(wanted.get(i).unwrap_or("null"));
+        Some(items.iter().position(|item| *item == wanted).map_or(-1, |at| at as i64))
+    }))
+});
+
+/// `strcat_array(array, delimiter)`.
+pub static STRCAT_ARRAY: Kernel = Kernel::new("kql_strcat_array", Type::String, |args| {
+    let (arrays, delimiters) = (args.strings(0), args.strings(1));
+    Ok(args.make_strings(|i| {
+        let items = items(arrays.get(i)).unwrap_or_default();
+        let texts: Vec<String> = items.iter().map(|v| json::to_text(&v.to_string()).into_owned()).collect();
+        Some(texts.join(delimiters.get(i).unwrap_or("")))
+    }))
+});
+
+fn set_operation(args: &Args, keep: fn(&[HashSet<String>], usize, &str) -> bool) -> Result<ArrayRef> {
+    let arrays: Vec<_> = (0..args.len()).map(|k| args.strings(k)).collect();
+    Ok(args.make_strings(|i| {
+        let sets: Vec<Vec<Value>> = arrays.iter().map(|a| items(a.get(i))).collect::<Option<_>>()?;
+        let keys: Vec<HashSet<String>> = sets.iter().map(|s| s.iter().map(Value::to_string).collect()).collect();
+        let mut seen = HashSet::new();
+        let kept = sets.iter().enumerate().flat_map(|(k, set)| set.iter().map(move |v| (k, v)));
+        let kept = kept.filter(|(k, v)| keep(&keys, *k, &v.to_string()) && seen.insert(v.to_string()));
+        Some(json::array(kept.map(|(_, v)| to_json(v))))
+    }))
+}
+
+pub static SET_UNION: Kernel = Kernel::new("kql_set_union", Type::Dynamic, |args| set_operation(args, |_, _, _| true));
+pub static SET_INTERSECT: Kernel = Kernel::new("kql_set_intersect", Type::Dynamic, |args| {
+    set_operation(args, |sets, k, v| k == 0 && sets.iter().all(|s| s.contains(v)))
+});
+pub static SET_DIFFERENCE: Kernel = Kernel::new("kql_set_difference", Type::Dynamic, |args| {
+    set_operation(args, |sets, k, v| k == 0 && !sets[1..].iter().any(|s| s.contains(v)))
+});
+pub static SET_HAS_ELEMENT: Kernel = Kernel::new("kql_set_has_element", Type::Bool, |args| {
+    let (arrays, wanted) = (args.strings(0), args.strings(1));
+    Ok(args.make_bools(|i| {
+        let items = items(arrays.get(i))?;
+        Some(items.contains(&json::tree(wanted.get(i).unwrap_or("null"))))
+    }))
+});
+
+/// Its arguments, dynamic each, as an array.
+pub static PACK_ARRAY: Kernel = Kernel::new("kql_pack_array", Type::Dynamic, |args| {
+    let values: Vec<_> = (0..args.len()).map(|k| args.strings(k)).collect();
+    Ok(args.make_strings(|i| Some(json::array(values.iter().map(|v| v.get(i).unwrap_or("null"))))))
+});
+
+/// `bag_pack(key, value, ...)`: keys are text, values dynamic.
+pub static BAG_PACK: Kernel = Kernel::new("kql_bag_pack", Type::Dynamic, |args| {
+    let values: Vec<_> = (0..args.len()).map(|k| args.strings(k)).collect();
+    Ok(args.make_strings(|i| {
+        let entry = |pair: &[super::args::Strings]| {
+            (pair[0].get(i).unwrap_or("").to_owned(), pair[1].get(i).unwrap_or("null").to_owned())
+        };
+        Some(json::bag(values.chunks_exact(2).map(entry)))
+    }))
+});
+
+pub static BAG_KEYS: Kernel = Kernel::new("kql_bag_keys", Type::Dynamic, |args| {
+    let bags = args.strings(0);
+    Ok(args.make_strings(|i| match json::tree(bags.get(i)?) {
+        Value::Object(entries) => Some(json::array(entries.keys().map(|k| json::quote(k)))),
+        _ => None,
+    }))
+});
+
+/// Of a key that several bags have the leftmost counts.
+pub static BAG_MERGE: Kernel = Kernel::new("kql_bag_merge", Type::Dynamic, |args| {
+    let bags: Vec<_> = (0..args.len()).map(|k| args.strings(k)).collect();
+    Ok(args.make_strings(|i| {
+        let objects = bags.iter().filter_map(|b| match json::tree(b.get(i)?) {
+            Value::Object(entries) => Some(entries),
+            _ => None,
+        });
+        let entries: Vec<(String, String)> = objects.flatten().map(|(k, v)| (k, to_json(&v))).collect();
+        Some(json::bag(entries))
+    }))
+});
+
+pub static BAG_HAS_KEY: Kernel = Kernel::new("kql_bag_has_key", Type::Bool, |args| {
+    let (bags, keys) = (args.strings(0), args.strings(1));
+    Ok(args.make_bools(|i| match json::tree(bags.get(i)?) {
+        Value::Object(entries) => Some(entries.contains_key(keys.get(i).unwrap_or(""))),
+        _ => None,
+    }))
+});
+
+pub static GETTYPE: Kernel = Kernel::new("kql_gettype_dynamic", Type::String, |args| {
+    let values = args.strings(0);
+    Ok(args.make_strings(|i| {
+        Some(match values.get(i).map(json::kind) {
+            None | Some(Kind::Null) => "null",
+            Some(Kind::Bool) => "bool",
+            Some(Kind::Long) => "long",
+            Some(Kind::Real) => "double",
+            Some(Kind::String) => "string",
+            Some(Kind::Array) => "array",
+            Some(Kind::Bag) => "dictionary",
+        })
+    }))
+});
+
+/// `extractjson(path, text)` with a path such as `$.a.b[0]` or `$['a b']`.
+pub static EXTRACTJSON: Kernel = Kernel::new("kql_extractjson", Type::Dynamic, |args| {
+    let (paths, texts) = (args.strings(0), args.strings(1));
+    Ok(args.make_strings(|i| {
+        let steps = json_path(paths.get(i)?)?;
+        json::get(texts.get(i)?, &steps).and_then(non_null)
+    }))
+});
+
+fn json_path(path: &str) -> Option<Vec<Step<'_>>> {
+    let mut rest = path.trim().strip_prefix('$')?;
+    let mut steps = Vec::new();
+    while !rest.is_empty() {
+        if let Some(after) = rest.strip_prefix('.') {
+            let end = after.find(['.', '[']).unwrap_or(after.len());
+            steps.push(Step::Key(&after[..end]));
+            rest = &after[end..];
+        } else {
+            let after = rest.strip_prefix('[')?;
+            let end = after.find(']')?;
+            let inner = after[..end].trim();
+            steps.push(match inner.trim_matches(['\'', '"']) {
+                key if key.len() < inner.len() => Step::Key(key),
+                index => Step::Index(index.parse().ok()?),
+            });
+            rest = &after[end + 1..];
+        }
+    }
+    Some(steps)
+}
+
+/// `range(from, to, step)` of longs, as an array.
+pub static RANGE_LONG: Kernel = Kernel::new("kql_range_long", Type::Dynamic, |args| range(args, |n| n.to_string()));
+pub static RANGE_DATETIME: Kernel =
+    Kernel::new("kql_range_datetime", Type::Dynamic, |args| range(args, |t| json::quote(&kql::datetime::format(t))));
+pub static RANGE_TIMESPAN: Kernel =
+    Kernel::new("kql_range_timespan", Type::Dynamic, |args| range(args, |t| json::quote(&kql::timespan::format(t))));
+
+fn range(args: &Args, print: fn(i64) -> String) -> Result<ArrayRef> {
+    let (starts, ends, steps) = (args.longs(0), args.longs(1), args.longs(2));
+    Ok(args.make_strings(|i| {
+        let (start, end, step) = (starts.get(i)?, ends.get(i)?, steps.get(i)?);
+        let values = std::iter::successors(Some(start), |n| n.checked_add(step));
+        let inside = values.take_while(|n| step != 0 && if step > 0 { *n <= end } else { *n >= end });
+        Some(json::array(inside.take(ARRAY_ELEMENTS_MAX).map(print)))
+    }))
+}
+
+/// How `mv-expand` takes a dynamic value apart: a list of its elements, in the form that DataFusion unnests.
+///
+/// An array gives its elements; a bag gives one-entry bags, or `[key, value]` pairs; null gives a null list
+/// (one row with null); any other value gives itself.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Elements {
+    bag_as_array: bool,
+    /// At most this many elements of each value.
+    limit: usize,
+    signature: Signature,
+}
+
+/// A call of the function behind `mv-expand`; its result is a list of dynamic values.
+pub fn elements(value: Expr, bag_as_array: bool, limit: usize) -> Expr {
+    let signature = Signature::any(1, Volatility::Immutable);
+    let udf = ScalarUDF::from(Elements { bag_as_array, limit, signature });
+    Expr::ScalarFunction(ScalarFunction::new_udf(Arc::new(udf), vec![value]))
+}
+
+impl ScalarUDFImpl for Elements {
+    fn name(&self) -> &str {
+        "kql_elements"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _arg_types: &[DataType]) -> Result<DataType> {
+        Ok(DataType::List(Arc::new(Field::new_list_field(DataType::Utf8View, true))))
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let array = args.args[0].to_array(args.number_rows)?;
+        let values: &StringViewArray = datafusion::common::cast::as_string_view_array(&array)?;
+        let mut lists = ListBuilder::new(StringViewBuilder::new());
+        for i in 0..values.len() {
+            let value = if values.is_valid(i) { json::tree(values.value(i)) } else { Value::Null };
+            match value {
+                Value::Null => {
+                    lists.append_null();
+                    continue;
+                }
+                Value::Array(items) => {
+                    for item in items.iter().take(self.limit) {
+                        lists.values().append_option((!item.is_null()).then(|| to_json(item)));
+                    }
+                }
+                Value::Object(entries) => {
+                    for (key, item) in entries.iter().take(self.limit) {
+                        let entry = if self.bag_as_array {
+                            json::array([json::quote(key), to_json(item)])
+                        } else {
+                            json::bag([(key.clone(), to_json(item))])
+                        };
+                        lists.values().append_value(entry);
+                    }
+                }
+                _ => lists.values().append_value(values.value(i)),
+            }
+            lists.append(true);
+        }
+        Ok(ColumnarValue::Array(Arc::new(lists.finish())))
+    }
+}
+
+/// `[0, 1, ...]` as long as the longest of the arguments, for `with_itemindex`.
+pub static INDICES: Kernel = Kernel::new("kql_indices", Type::Dynamic, |args| {
+    let values: Vec<_> = (0..args.len()).map(|k| args.strings(k)).collect();
+    Ok(args.make_strings(|i| {
+        let length = |v: &super::args::Strings| match json::tree(v.get(i).unwrap_or("null")) {
+            Value::Array(items) => items.len(),
+            Value::Object(entries) => entries.len(),
+            _ => 1,
+        };
+        let longest = values.iter().map(length).max().unwrap_or(0);
+        Some(json::array((0..longest).map(|n| n.to_string())))
+    }))
+});

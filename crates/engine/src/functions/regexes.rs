@@ -1,0 +1,167 @@
+//! Regular expressions (RE2 syntax) and the functions that take them.
+
+use super::{Args, Kernel};
+use crate::json;
+use datafusion::arrow::array::ArrayRef;
+use datafusion::common::{DataFusionError, Result};
+use kql::Type;
+use regex::Regex;
+use std::collections::HashMap;
+
+/// A compiled pattern takes at most this much memory; larger ones are refused.
+const PATTERN_SIZE_BYTES_MAX: usize = 10 << 20;
+
+/// Compiles `pattern`, or says why not.
+pub fn compile(pattern: &str) -> std::result::Result<Regex, String> {
+    regex::RegexBuilder::new(pattern)
+        .size_limit(PATTERN_SIZE_BYTES_MAX)
+        .build()
+        .map_err(|e| format!("'{pattern}' is no regular expression: {}", e.to_string().replace('\n', " ")))
+}
+
+/// The patterns compiled for one batch.
+#[derive(Default)]
+pub struct Cache {
+    compiled: HashMap<String, Regex>,
+}
+
+impl Cache {
+    pub fn get(&mut self, pattern: &str) -> Result<&Regex> {
+        if !self.compiled.contains_key(pattern) {
+            let regex = compile(pattern).map_err(DataFusionError::Execution)?;
+            self.compiled.insert(pattern.to_owned(), regex);
+        }
+        Ok(&self.compiled[pattern])
+    }
+}
+
+/// Makes a column of strings by `row`, which is given the regex that argument `pattern` holds for the row.
+fn strings_by_regex(
+    args: &Args,
+    pattern: usize,
+    mut row: impl FnMut(usize, &Regex) -> Option<String>,
+) -> Result<ArrayRef> {
+    let patterns = args.strings(pattern);
+    let mut cache = Cache::default();
+    let mut failed = None;
+    let result = args.make_strings(|i| match cache.get(patterns.get(i).unwrap_or("")) {
+        Ok(regex) => row(i, regex),
+        Err(error) => {
+            failed = Some(error);
+            None
+        }
+    });
+    failed.map_or(Ok(result), Err)
+}
+
+/// `extract(regex, group, text)`: `""` when nothing matches.
+pub static EXTRACT: Kernel = Kernel::new("kql_extract", Type::String, |args| {
+    let (groups, texts) = (args.longs(1), args.strings(2));
+    strings_by_regex(args, 0, |i, regex| {
+        let group = usize::try_from(groups.get(i).unwrap_or(-1)).ok();
+        let captures = regex.captures(texts.get(i).unwrap_or(""));
+        let found = captures.and_then(|c| c.get(group?).map(|m| m.as_str().to_owned()));
+        Some(found.unwrap_or_default())
+    })
+});
+
+/// `extract_all(regex, text)`: an array of matches, of arrays when there is more than one group.
+pub static EXTRACT_ALL: Kernel = Kernel::new("kql_extract_all", Type::Dynamic, |args| {
+    let texts = args.strings(1);
+    strings_by_regex(args, 0, |i, regex| {
+        let mut matches = Vec::new();
+        for captures in regex.captures_iter(texts.get(i).unwrap_or("")) {
+            let groups: Vec<String> =
+                captures.iter().skip(1).map(|g| json::quote(g.map_or("", |m| m.as_str()))).collect();
+            matches.push(match groups.len() {
+                0 => json::quote(&captures[0]),
+                1 => groups[0].clone(),
+                _ => format!("[{}]", groups.join(",")),
+            });
+        }
+        (!matches.is_empty()).then(|| format!("[{}]", matches.join(",")))
+    })
+});
+
+/// `replace_regex(text, regex, rewrite)`, `\1` in the rewrite standing for a group.
+pub static REPLACE_REGEX: Kernel = Kernel::new("kql_replace_regex", Type::String, |args| {
+    let (texts, rewrites) = (args.strings(0), args.strings(2));
+    strings_by_regex(args, 1, |i, regex| {
+        let rewrite = rewrite_template(rewrites.get(i).unwrap_or(""));
+        Some(regex.replace_all(texts.get(i).unwrap_or(""), rewrite.as_str()).into_owned())
+    })
+});
+
+/// `replace(regex, rewrite, text)`, the older order of arguments.
+pub static REPLACE: Kernel = Kernel::new("kql_replace", Type::String, |args| {
+    let (rewrites, texts) = (args.strings(1), args.strings(2));
+    strings_by_regex(args, 0, |i, regex| {
+        let rewrite = rewrite_template(rewrites.get(i).unwrap_or(""));
+        Some(regex.replace_all(texts.get(i).unwrap_or(""), rewrite.as_str()).into_owned())
+    })
+});
+
+/// RE2's `\1` in the form of the regex crate, `${1}`; a literal `$` is doubled.
+fn rewrite_template(rewrite: &str) -> String {
+    let mut out = String::with_capacity(rewrite.len());
+    let mut chars = rewrite.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '$' => out.push_str("$$"),
+            '\\' => match chars.next() {
+                Some(d) if d.is_ascii_digit() => {
+                    out.push_str("${");
+                    out.push(d);
+                    out.push('}');
+                }
+                Some('$') => out.push_str("$$"),
+                Some(other) => out.push(other),
+                None => out.push('\\'),
+            },
+            _ => out.push(c),
+        }
+    }
+    out
+}
+
+fn trim_by(args: &Args, start: bool, end: bool) -> Result<ArrayRef> {
+    let texts = args.strings(1);
+    strings_by_regex(args, 0, |i, regex| {
+        let mut text = texts.get(i).unwrap_or("");
+        if start && let Some(found) = regex.find(text).filter(|m| m.start() == 0) {
+            text = &text[found.end()..];
+        }
+        if end && let Some(found) = regex.find_iter(text).filter(|m| m.end() == text.len() && !m.is_empty()).last() {
+            text = &text[..found.start()];
+        }
+        Some(text.to_owned())
+    })
+}
+
+/// `trim(regex, text)` takes one match off each end.
+pub static TRIM: Kernel = Kernel::new("kql_trim", Type::String, |args| trim_by(args, true, true));
+pub static TRIM_START: Kernel = Kernel::new("kql_trim_start", Type::String, |args| trim_by(args, true, false));
+pub static TRIM_END: Kernel = Kernel::new("kql_trim_end", Type::String, |args| trim_by(args, false, true));
+
+/// `countof(text, search, kind)` where kind is `normal` (overlapping matches count) or `regex`.
+pub static COUNTOF: Kernel = Kernel::new("kql_countof", Type::Long, |args| {
+    let (texts, searches) = (args.strings(0), args.strings(1));
+    let is_regex = args.len() > 2 && args.strings(2).constant() == Some("regex");
+    let mut cache = Cache::default();
+    let mut failed = None;
+    let result = args.make_longs(|i| {
+        let (text, search) = (texts.get(i).unwrap_or(""), searches.get(i).unwrap_or(""));
+        if !is_regex {
+            let starts = text.char_indices().filter(|(at, _)| text[*at..].starts_with(search));
+            return Some(if search.is_empty() { 0 } else { starts.count() as i64 });
+        }
+        match cache.get(search) {
+            Ok(regex) => Some(regex.find_iter(text).count() as i64),
+            Err(error) => {
+                failed = Some(error);
+                None
+            }
+        }
+    });
+    failed.map_or(Ok(result), Err)
+});

@@ -1,0 +1,209 @@
+//! Which kernel a call by name means: the list of functions with plain signatures.
+//!
+//! Functions whose result type depends on more than their argument types (`iff`, `case`, `bin` …) are bound
+//! in [`crate::bind`]; both lists together are what the engine knows.
+
+use super::{Kernel, datetime, dynamic, math, network, regexes, string};
+use kql::Type;
+
+/// What an argument may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Parameter {
+    /// A string; dynamic values are taken as their text.
+    Text,
+    /// A string that must be the same for every row and hold a regular expression.
+    Pattern,
+    /// int or long.
+    Integer,
+    /// Any number.
+    Number,
+    DateTime,
+    TimeSpan,
+    /// A dynamic value.
+    Dynamic,
+    /// A value of any type, turned into a dynamic one.
+    Value,
+}
+
+/// One way to call a function.
+pub struct Signature {
+    pub name: &'static str,
+    pub parameters: &'static [Parameter],
+    /// How many of the parameters must be given.
+    pub required: usize,
+    /// Whether the last parameter may repeat.
+    pub repeats: bool,
+    pub kernel: &'static Kernel,
+}
+
+const fn fixed(name: &'static str, parameters: &'static [Parameter], kernel: &'static Kernel) -> Signature {
+    Signature { name, parameters, required: parameters.len(), repeats: false, kernel }
+}
+
+const fn optional(
+    name: &'static str,
+    parameters: &'static [Parameter],
+    required: usize,
+    kernel: &'static Kernel,
+) -> Signature {
+    Signature { name, parameters, required, repeats: false, kernel }
+}
+
+const fn repeating(
+    name: &'static str,
+    parameters: &'static [Parameter],
+    required: usize,
+    kernel: &'static Kernel,
+) -> Signature {
+    Signature { name, parameters, required, repeats: true, kernel }
+}
+
+use Parameter::{DateTime, Dynamic, Integer, Number, Pattern, Text, TimeSpan, Value};
+
+/// Every function with a plain signature; overloads stand side by side.
+pub static SIGNATURES: &[Signature] = &[
+    // Text.
+    fixed("tolower", &[Text], &string::TOLOWER),
+    fixed("toupper", &[Text], &string::TOUPPER),
+    fixed("reverse", &[Text], &string::REVERSE),
+    fixed("strlen", &[Text], &string::STRLEN),
+    fixed("string_size", &[Text], &string::STRING_SIZE),
+    optional("substring", &[Text, Integer, Integer], 2, &string::SUBSTRING),
+    optional("indexof", &[Text, Text, Integer, Integer, Integer], 2, &string::INDEXOF),
+    fixed("replace_string", &[Text, Text, Text], &string::REPLACE_STRING),
+    fixed("replace_regex", &[Text, Pattern, Text], &regexes::REPLACE_REGEX),
+    fixed("replace", &[Pattern, Text, Text], &regexes::REPLACE),
+    optional("split", &[Text, Text, Integer], 2, &string::SPLIT),
+    optional("strrep", &[Text, Integer, Text], 2, &string::STRREP),
+    fixed("strcmp", &[Text, Text], &string::STRCMP),
+    fixed("trim", &[Pattern, Text], &regexes::TRIM),
+    fixed("trim_start", &[Pattern, Text], &regexes::TRIM_START),
+    fixed("trim_end", &[Pattern, Text], &regexes::TRIM_END),
+    optional("countof", &[Text, Text, Text], 2, &regexes::COUNTOF),
+    fixed("extract_all", &[Pattern, Text], &regexes::EXTRACT_ALL),
+    fixed("base64_encode_tostring", &[Text], &string::BASE64_ENCODE),
+    fixed("base64_decode_tostring", &[Text], &string::BASE64_DECODE),
+    fixed("base64_decodestring", &[Text], &string::BASE64_DECODE),
+    fixed("base64_encodestring", &[Text], &string::BASE64_ENCODE),
+    fixed("url_encode", &[Text], &string::URL_ENCODE),
+    fixed("url_decode", &[Text], &string::URL_DECODE),
+    fixed("parse_url", &[Text], &string::PARSE_URL),
+    optional("tohex", &[Integer, Integer], 1, &string::TOHEX),
+    // Dynamic values.
+    fixed("array_length", &[Dynamic], &dynamic::ARRAY_LENGTH),
+    fixed("arraylength", &[Dynamic], &dynamic::ARRAY_LENGTH),
+    fixed("array_slice", &[Dynamic, Integer, Integer], &dynamic::ARRAY_SLICE),
+    repeating("array_concat", &[Dynamic], 1, &dynamic::ARRAY_CONCAT),
+    fixed("array_index_of", &[Dynamic, Value], &dynamic::ARRAY_INDEX_OF),
+    fixed("strcat_array", &[Dynamic, Text], &dynamic::STRCAT_ARRAY),
+    fixed("array_strcat", &[Dynamic, Text], &dynamic::STRCAT_ARRAY),
+    repeating("set_union", &[Dynamic, Dynamic], 2, &dynamic::SET_UNION),
+    repeating("set_intersect", &[Dynamic, Dynamic], 2, &dynamic::SET_INTERSECT),
+    repeating("set_difference", &[Dynamic, Dynamic], 2, &dynamic::SET_DIFFERENCE),
+    fixed("set_has_element", &[Dynamic, Value], &dynamic::SET_HAS_ELEMENT),
+    fixed("bag_keys", &[Dynamic], &dynamic::BAG_KEYS),
+    repeating("bag_merge", &[Dynamic, Dynamic], 2, &dynamic::BAG_MERGE),
+    fixed("bag_has_key", &[Dynamic, Text], &dynamic::BAG_HAS_KEY),
+    // Times.
+    optional("startofday", &[DateTime, Integer], 1, &datetime::STARTOFDAY),
+    optional("startofweek", &[DateTime, Integer], 1, &datetime::STARTOFWEEK),
+    optional("startofmonth", &[DateTime, Integer], 1, &datetime::STARTOFMONTH),
+    optional("startofyear", &[DateTime, Integer], 1, &datetime::STARTOFYEAR),
+    optional("endofday", &[DateTime, Integer], 1, &datetime::ENDOFDAY),
+    optional("endofweek", &[DateTime, Integer], 1, &datetime::ENDOFWEEK),
+    optional("endofmonth", &[DateTime, Integer], 1, &datetime::ENDOFMONTH),
+    optional("endofyear", &[DateTime, Integer], 1, &datetime::ENDOFYEAR),
+    fixed("datetime_add", &[Text, Integer, DateTime], &datetime::DATETIME_ADD),
+    fixed("datetime_diff", &[Text, DateTime, DateTime], &datetime::DATETIME_DIFF),
+    fixed("datetime_part", &[Text, DateTime], &datetime::DATETIME_PART),
+    fixed("dayofweek", &[DateTime], &datetime::DAYOFWEEK),
+    fixed("dayofmonth", &[DateTime], &datetime::DAYOFMONTH),
+    fixed("dayofyear", &[DateTime], &datetime::DAYOFYEAR),
+    fixed("hourofday", &[DateTime], &datetime::HOUROFDAY),
+    fixed("monthofyear", &[DateTime], &datetime::MONTHOFYEAR),
+    fixed("getmonth", &[DateTime], &datetime::MONTHOFYEAR),
+    fixed("getyear", &[DateTime], &datetime::GETYEAR),
+    fixed("week_of_year", &[DateTime], &datetime::WEEKOFYEAR),
+    fixed("weekofyear", &[DateTime], &datetime::WEEKOFYEAR),
+    optional("make_datetime", &[Integer, Integer, Integer, Integer, Integer, Number], 3, &datetime::MAKE_DATETIME),
+    fixed("unixtime_seconds_todatetime", &[Number], &datetime::UNIX_SECONDS),
+    fixed("unixtime_milliseconds_todatetime", &[Number], &datetime::UNIX_MILLISECONDS),
+    fixed("unixtime_microseconds_todatetime", &[Number], &datetime::UNIX_MICROSECONDS),
+    fixed("unixtime_nanoseconds_todatetime", &[Number], &datetime::UNIX_NANOSECONDS),
+    fixed("format_datetime", &[DateTime, Text], &datetime::FORMAT_DATETIME),
+    fixed("format_timespan", &[TimeSpan, Text], &datetime::FORMAT_TIMESPAN),
+    // Numbers.
+    fixed("abs", &[Integer], &math::ABS_LONG),
+    fixed("abs", &[Number], &math::ABS_REAL),
+    fixed("abs", &[TimeSpan], &math::ABS_TIMESPAN),
+    optional("round", &[Number, Integer], 1, &math::ROUND),
+    fixed("ceiling", &[Number], &math::CEILING),
+    fixed("sqrt", &[Number], &math::SQRT),
+    fixed("exp", &[Number], &math::EXP),
+    fixed("log", &[Number], &math::LOG),
+    fixed("log2", &[Number], &math::LOG2),
+    fixed("log10", &[Number], &math::LOG10),
+    fixed("pow", &[Number, Number], &math::POW),
+    fixed("sign", &[Number], &math::SIGN),
+    fixed("isnan", &[Number], &math::ISNAN),
+    fixed("isinf", &[Number], &math::ISINF),
+    fixed("isfinite", &[Number], &math::ISFINITE),
+    // Arrays of a range.
+    fixed("range", &[Integer, Integer, Integer], &dynamic::RANGE_LONG),
+    fixed("range", &[DateTime, DateTime, TimeSpan], &dynamic::RANGE_DATETIME),
+    fixed("range", &[TimeSpan, TimeSpan, TimeSpan], &dynamic::RANGE_TIMESPAN),
+    // Networks.
+    fixed("ipv4_is_private", &[Text], &network::IPV4_IS_PRIVATE),
+    optional("ipv4_is_match", &[Text, Text, Integer], 2, &network::IPV4_IS_MATCH),
+    optional("ipv4_compare", &[Text, Text, Integer], 2, &network::IPV4_COMPARE),
+    fixed("ipv4_is_in_range", &[Text, Text], &network::IPV4_IS_IN_RANGE),
+    fixed("parse_ipv4", &[Text], &network::PARSE_IPV4),
+    fixed("has_ipv4", &[Text, Text], &network::HAS_IPV4),
+    repeating("has_any_ipv4", &[Text, Text], 2, &network::HAS_IPV4),
+    fixed("has_ipv4_prefix", &[Text, Text], &network::HAS_IPV4_PREFIX),
+    repeating("has_any_ipv4_prefix", &[Text, Text], 2, &network::HAS_IPV4_PREFIX),
+];
+
+impl Parameter {
+    /// How well a value of `given` fits: 0 as it is, more the further it must be converted, `None` not at all.
+    pub fn cost(self, given: Type) -> Option<u32> {
+        Some(match (self, given) {
+            (Text | Pattern, Type::String)
+            | (Integer, Type::Long | Type::Int)
+            | (Number, Type::Real)
+            | (DateTime, Type::DateTime)
+            | (TimeSpan, Type::TimeSpan)
+            | (Dynamic | Value, Type::Dynamic) => 0,
+            (Number, Type::Long | Type::Int | Type::Decimal) => 1,
+            (Value, _) => 1,
+            (Text, Type::Dynamic) => 2,
+            _ => return None,
+        })
+    }
+
+    /// The type that a value is given before the call.
+    pub fn target(self) -> Type {
+        match self {
+            Text | Pattern => Type::String,
+            Integer => Type::Long,
+            Number => Type::Real,
+            DateTime => Type::DateTime,
+            TimeSpan => Type::TimeSpan,
+            Dynamic | Value => Type::Dynamic,
+        }
+    }
+
+    /// The word for the parameter in a message.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Text => "a string",
+            Pattern => "a regular expression",
+            Integer => "an integer",
+            Number => "a number",
+            DateTime => "a datetime",
+            TimeSpan => "a timespan",
+            Dynamic => "a dynamic value",
+            Value => "a value",
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! Functions on text: case, length, slices, splitting, encodings.
+
+use super::{Args, Kernel};
+use crate::json;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use datafusion::arrow::array::ArrayRef;
+use datafusion::common::Result;
+use kql::Type;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+
+/// `strrep` and `strcat` refuse to build longer results.
+const RESULT_BYTES_MAX: usize = 1 << 20;
+
+fn map(args: &Args, f: impl Fn(&str) -> String) -> Result<ArrayRef> {
+    let texts = args.strings(0);
+    Ok(args.make_strings(|i| Some(f(texts.get(i).unwrap_or("")))))
+}
+
+// One-to-one mappings only, as the original: `ß` has no single upper-case letter and stays.
+fn fold(text: &str, ascii: fn(&str) -> String, one: fn(char) -> Option<char>) -> String {
+    if text.is_ascii() { ascii(text) } else { text.chars().map(|c| one(c).unwrap_or(c)).collect() }
+}
+
+fn single<I: Iterator<Item = char>>(mut mapped: I) -> Option<char> {
+    let first = mapped.next();
+    if mapped.next().is_some() { None } else { first }
+}
+
+pub static TOLOWER: Kernel = Kernel::new("kql_tolower", Type::String, |args| {
+    map(args, |s| fold(s, str::to_ascii_lowercase, |c| single(c.to_lowercase())))
+});
+pub static TOUPPER: Kernel = Kernel::new("kql_toupper", Type::String, |args| {
+    map(args, |s| fold(s, str::to_ascii_uppercase, |c| single(c.to_uppercase())))
+});
+pub static REVERSE: Kernel = Kernel::new("kql_reverse", Type::String, |args| map(args, |s| s.chars().rev().collect()));
+pub static STRLEN: Kernel = Kernel::new("kql_strlen", Type::Long, |args| {
+    let texts = args.strings(0);
+    Ok(args.make_longs(|i| Some(texts.get(i).unwrap_or("").chars().count() as i64)))
+});
+pub static STRING_SIZE: Kernel = Kernel::new("kql_string_size", Type::Long, |args| {
+    let texts = args.strings(0);
+    Ok(args.make_longs(|i| Some(texts.get(i).unwrap_or("").len() as i64)))
+});
+
+/// `substring(text, start[, length])` in code points; a negative start counts from the end.
+pub static SUBSTRING: Kernel = Kernel::new("kql_substring", Type::String, |args| {
+    let (texts, starts) = (args.strings(0), args.longs(1));
+    let lengths = (args.len() > 2).then(|| args.longs(2));
+    Ok(args.make_strings(|i| {
+        let text = texts.get(i).unwrap_or("");
+        let mut start = starts.get(i).unwrap_or(0);
+        if start < 0 {
+            start = (text.chars().count() as i64 + start).max(0);
+        }
+        let length = lengths.as_ref().map_or(i64::MAX, |l| l.get(i).unwrap_or(i64::MAX)).max(0);
+        let skip = usize::try_from(start).unwrap_or(usize::MAX);
+        let take = usize::try_from(length).unwrap_or(usize::MAX);
+        Some(text.chars().skip(skip).take(take).collect::<String>())
+    }))
+});
+
+/// `indexof(text, search[, start[, length[, occurrence]]])` in code points: -1 when absent, null for an empty search.
+pub static INDEXOF: Kernel = Kernel::new("kql_indexof", Type::Long, |args| {
+    let (texts, searches) = (args.strings(0), args.strings(1));
+    let number = |k: usize, default: i64| {
+        let column = (args.len() > k).then(|| args.longs(k));
+        move |i: usize| column.as_ref().map_or(Some(default), |c| c.get(i)).unwrap_or(default)
+    };
+    let (start, length, occurrence) = (number(2, 0), number(3, -1), number(4, 1));
+    Ok(args.make_longs(|i| {
+        let (text, search) = (texts.get(i).unwrap_or(""), searches.get(i).unwrap_or(""));
+        if search.is_empty() || occurrence(i) < 1 {
+            return None;
+        }
+        let count = text.chars().count() as i64;
+        let from = if start(i) < 0 { (count + start(i)).max(0) } else { start(i) };
+        let to = if length(i) < 0 { count } else { (from + length(i)).min(count) };
+        let window = text.char_indices().enumerate().filter(|(n, _)| (*n as i64) >= from);
+        let wanted = search.chars().count() as i64;
+        let hit = window
+            .filter(|(n, (at, _))| *n as i64 + wanted <= to && text[*at..].starts_with(search))
+            .nth(occurrence(i) as usize - 1);
+        Some(hit.map_or(-1, |(n, _)| n as i64))
+    }))
+});
+
+pub static REPLACE_STRING: Kernel = Kernel::new("kql_replace_string", Type::String, |args| {
+    let (texts, searches, rewrites) = (args.strings(0), args.strings(1), args.strings(2));
+    Ok(args.make_strings(|i| {
+        let (text, search) = (texts.get(i).unwrap_or(""), searches.get(i).unwrap_or(""));
+        Some(if search.is_empty() { text.to_owned() } else { text.replace(search, rewrites.get(i).unwrap_or("")) })
+    }))
+});
+
+/// `split(text, delimiter[, index])`: an array; with an index an array of that element alone, or null.
+pub static SPLIT: Kernel = Kernel::new("kql_split", Type::Dynamic, |args| {
+    let (texts, delimiters) = (args.strings(0), args.strings(1));
+    let indices = (args.len() > 2).then(|| args.longs(2));
+    Ok(args.make_strings(|i| {
+        let (text, delimiter) = (texts.get(i).unwrap_or(""), delimiters.get(i).unwrap_or(""));
+        let mut parts: Vec<&str> = if delimiter.is_empty() { vec![text] } else { text.split(delimiter).collect() };
+        if let Some(index) = indices.as_ref().and_then(|n| n.get(i)) {
+            let wanted = if index < 0 { index + parts.len() as i64 } else { index };
+            parts = vec![*parts.get(usize::try_from(wanted).ok()?)?];
+        }
+        Some(json::array(parts.iter().map(|p| json::quote(p))))
+    }))
+});
+
+/// Joins its arguments.
+pub static STRCAT: Kernel = Kernel::new("kql_strcat", Type::String, |args| {
+    let parts: Vec<_> = (0..args.len()).map(|i| args.strings(i)).collect();
+    Ok(args.make_strings(|i| Some(parts.iter().map(|p| p.get(i).unwrap_or("")).collect::<String>())))
+});
+
+/// Joins its arguments but the first, which stands between them.
+pub static STRCAT_DELIM: Kernel = Kernel::new("kql_strcat_delim", Type::String, |args| {
+    let parts: Vec<_> = (0..args.len()).map(|i| args.strings(i)).collect();
+    Ok(args.make_strings(|i| {
+        let values: Vec<&str> = parts[1..].iter().map(|p| p.get(i).unwrap_or("")).collect();
+        Some(values.join(parts[0].get(i).unwrap_or("")))
+    }))
+});
+
+/// `strrep(text, count[, delimiter])`.
+pub static STRREP: Kernel = Kernel::new("kql_strrep", Type::String, |args| {
+    let (texts, counts) = (args.strings(0), args.longs(1));
+    let delimiters = (args.len() > 2).then(|| args.strings(2));
+    Ok(args.make_strings(|i| {
+        let text = texts.get(i).unwrap_or("");
+        let delimiter = delimiters.as_ref().and_then(|d| d.get(i)).unwrap_or("");
+        let fits = RESULT_BYTES_MAX / (text.len() + delimiter.len()).max(1);
+        let count = usize::try_from(counts.get(i).unwrap_or(0)).unwrap_or(0).min(fits.max(1));
+        Some(vec![text; count].join(delimiter))
+    }))
+});
+
+pub static STRCMP: Kernel = Kernel::new("kql_strcmp", Type::Int, |args| {
+    let (left, right) = (args.strings(0), args.strings(1));
+    Ok(args.make_ints(|i| Some(left.get(i).unwrap_or("").cmp(right.get(i).unwrap_or("")) as i32)))
+});
+
+pub static ISEMPTY: Kernel = Kernel::new("kql_isempty", Type::Bool, |args| {
+    let texts = args.strings(0);
+    Ok(args.make_bools(|i| Some(texts.get(i).unwrap_or("").is_empty())))
+});
+
+pub static BASE64_ENCODE: Kernel =
+    Kernel::new("kql_base64_encode_tostring", Type::String, |args| map(args, |s| BASE64_STANDARD.encode(s)));
+/// Text that is no base64, or decodes to no UTF-8, gives `""`.
+pub static BASE64_DECODE: Kernel = Kernel::new("kql_base64_decode_tostring", Type::String, |args| {
+    map(args, |s| BASE64_STANDARD.decode(s).ok().and_then(|b| String::from_utf8(b).ok()).unwrap_or_default())
+});
+
+const URL_UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+pub static URL_ENCODE: Kernel = Kernel::new("kql_url_encode", Type::String, |args| {
+    map(args, |s| utf8_percent_encode(s, URL_UNRESERVED).to_string())
+});
+pub static URL_DECODE: Kernel = Kernel::new("kql_url_decode", Type::String, |args| {
+    map(args, |s| percent_decode_str(s).decode_utf8_lossy().into_owned())
+});
+
+/// `tohex(number[, length])`: lower case, two's complement for negative numbers.
+pub static TOHEX: Kernel = Kernel::new("kql_tohex", Type::String, |args| {
+    let numbers = args.longs(0);
+    let lengths = (args.len() > 1).then(|| args.longs(1));
+    Ok(args.make_strings(|i| {
+        let width = lengths.as_ref().and_then(|l| l.get(i)).and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
+        Some(numbers.get(i).map_or_else(String::new, |n| format!("{n:0width$x}", width = width.min(64))))
+    }))
+});
+
+/// `parse_url(text)`: a bag of the parts of a URL.
+pub static PARSE_URL: Kernel = Kernel::new("kql_parse_url", Type::Dynamic, |args| {
+    let texts = args.strings(0);
+    Ok(args.make_strings(|i| Some(parse_url(texts.get(i).unwrap_or("")))))
+});
+
+fn parse_url(text: &str) -> String {
+    let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
+    let (rest, fragment) = rest.split_once('#').unwrap_or((rest, ""));
+    let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let (authority, path) = match rest.find('/') {
+        Some(at) => rest.split_at(at),
+        None => (rest, ""),
+    };
+    let (user_info, host_port) = authority.rsplit_once('@').unwrap_or(("", authority));
+    let (username, password) = user_info.split_once(':').unwrap_or((user_info, ""));
+    let (host, port) = match host_port.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => (host, port),
+        _ => (host_port, ""),
+    };
+    let parameters = query.split('&').filter(|p| !p.is_empty()).map(|pair| {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        format!("{}:{}", json::quote(key), json::quote(value))
+    });
+    let parameters = format!("{{{}}}", parameters.collect::<Vec<_>>().join(","));
+    let parts = [
+        ("Scheme", json::quote(scheme)),
+        ("Host", json::quote(host)),
+        ("Port", json::quote(port)),
+        ("Path", json::quote(path)),
+        ("Username", json::quote(username)),
+        ("Password", json::quote(password)),
+        ("Query Parameters", parameters),
+        ("Fragment", json::quote(fragment)),
+    ];
+    json::bag(parts.into_iter().map(|(k, v)| (k.to_owned(), v)))
+}

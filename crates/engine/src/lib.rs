@@ -1,0 +1,20 @@
+//! What a KQL query means, and its execution on Apache DataFusion.
+//!
+//! The engine binds a syntax tree against the tables of a [`catalog::Catalog`], gives every expression its
+//! Kusto type, builds a DataFusion plan, and runs it. It knows nothing of HTTP, files or security. Its one
+//! design decision: a `dynamic` value is its JSON text and a time is its ticks, so that what is stored, computed
+//! and sent is the same bytes ([`types`]).
+
+mod aggregates;
+mod bind;
+pub mod catalog;
+pub mod cells;
+pub mod functions;
+pub mod json;
+mod range;
+pub mod session;
+pub mod types;
+
+pub use bind::Visualization;
+pub use session::{Answer, Error, Limits, Rows, Session};
+pub use types::Column;

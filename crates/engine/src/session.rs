@@ -1,0 +1,168 @@
+//! Running queries: parse, bind, plan, execute.
+
+use crate::bind::{Binder, Bound, Stop, SubqueryResult, Visualization};
+use crate::catalog::Catalog;
+use crate::types::Column;
+use datafusion::arrow::array::RecordBatch;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::{SendableRecordBatchStream, SessionState, SessionStateBuilder};
+use datafusion::physical_plan::execute_stream;
+use datafusion::prelude::SessionConfig;
+use futures::TryStreamExt;
+use kql::Diagnostic;
+use std::sync::Arc;
+
+/// A query may depend on at most this many others (`toscalar`, `in (T | …)`).
+const SUBQUERIES_MAX: usize = 100;
+
+/// Why a query gave no answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The query is wrong or not supported; at least one finding.
+    #[error("{}", first_message(.0))]
+    Query(Vec<Diagnostic>),
+    /// The query is right but running it failed: out of memory, a bad regular expression in a column, a damaged
+    /// file.
+    #[error("failed to run the query: {0}")]
+    Run(String),
+}
+
+fn first_message(diagnostics: &[Diagnostic]) -> String {
+    diagnostics.first().map_or_else(|| "the query is wrong".to_owned(), |d| d.message.clone())
+}
+
+impl From<datafusion::common::DataFusionError> for Error {
+    fn from(error: datafusion::common::DataFusionError) -> Error {
+        Error::Run(error.strip_backtrace())
+    }
+}
+
+/// What queries may use of the machine.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Memory of all running queries together; what needs more spills to disk or fails.
+    pub memory_bytes: usize,
+    /// Threads that one query spreads over.
+    pub parallelism: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let parallelism = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Limits { memory_bytes: 2 << 30, parallelism }
+    }
+}
+
+/// A place to run queries in. Cheap to clone; clones share the memory bound.
+#[derive(Clone)]
+pub struct Session {
+    runtime: Arc<RuntimeEnv>,
+    limits: Limits,
+}
+
+/// The rows of one statement, as they come.
+pub struct Rows {
+    pub columns: Vec<Column>,
+    pub visualization: Option<Visualization>,
+    /// Batches in the engine's Arrow types, fields in the order of `columns`.
+    pub stream: SendableRecordBatchStream,
+}
+
+/// The rows of one statement, all of them.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    pub columns: Vec<Column>,
+    pub visualization: Option<Visualization>,
+    pub batches: Vec<RecordBatch>,
+}
+
+impl Rows {
+    pub async fn collect(self) -> Result<Answer, Error> {
+        let batches = self.stream.try_collect().await?;
+        Ok(Answer { columns: self.columns, visualization: self.visualization, batches })
+    }
+}
+
+impl Answer {
+    pub fn row_count(&self) -> usize {
+        self.batches.iter().map(RecordBatch::num_rows).sum()
+    }
+}
+
+impl Session {
+    pub fn new(limits: Limits) -> Result<Session, Error> {
+        let spill = DiskManagerBuilder::default().with_mode(DiskManagerMode::OsTmpDirectory);
+        let runtime = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::new(FairSpillPool::new(limits.memory_bytes)))
+            .with_disk_manager_builder(spill)
+            .build_arc()?;
+        Ok(Session { runtime, limits })
+    }
+
+    fn state(&self, parallelism: usize) -> SessionState {
+        let mut config = SessionConfig::new().with_target_partitions(parallelism);
+        config.options_mut().execution.parquet.pushdown_filters = true;
+        SessionStateBuilder::new()
+            .with_config(config)
+            .with_runtime_env(self.runtime.clone())
+            .with_default_features()
+            .build()
+    }
+
+    /// Runs all statements of `text` against `database`; one result for each that returns rows, in order.
+    pub async fn query(&self, catalog: &dyn Catalog, database: &str, text: &str) -> Result<Vec<Rows>, Error> {
+        self.query_at(catalog, database, text, kql::datetime::now()).await
+    }
+
+    /// As [`Session::query`], with `now()` meaning `now_ticks`.
+    pub async fn query_at(
+        &self,
+        catalog: &dyn Catalog,
+        database: &str,
+        text: &str,
+        now_ticks: i64,
+    ) -> Result<Vec<Rows>, Error> {
+        let parsed = kql::parse(text);
+        if !parsed.diagnostics.is_empty() {
+            return Err(Error::Query(parsed.diagnostics));
+        }
+        let mut known: Vec<SubqueryResult> = Vec::new();
+        let bound = loop {
+            // The binder borrows from this scope only, so nothing of it lives across the await below.
+            let outcome = Binder::new(catalog, database, now_ticks, &known).script(&parsed.script);
+            match outcome {
+                Ok(bound) => break bound,
+                Err(Stop::Diagnostic(diagnostic)) => return Err(Error::Query(vec![*diagnostic])),
+                Err(Stop::Needs(_)) if known.len() >= SUBQUERIES_MAX => {
+                    return Err(Error::Run(format!("the query depends on more than {SUBQUERIES_MAX} others")));
+                }
+                Err(Stop::Needs(subquery)) => {
+                    let answer = self.run(*subquery).await?.collect().await?;
+                    known.push(SubqueryResult { columns: answer.columns, batches: answer.batches });
+                }
+            }
+        };
+        let mut results = Vec::with_capacity(bound.len());
+        for statement in bound {
+            results.push(self.run(statement).await?);
+        }
+        Ok(results)
+    }
+
+    /// The columns that the statements of `text` would give; nothing is run but what `toscalar` needs.
+    pub async fn columns(&self, catalog: &dyn Catalog, database: &str, text: &str) -> Result<Vec<Vec<Column>>, Error> {
+        let rows = self.query(catalog, database, text).await?;
+        Ok(rows.into_iter().map(|r| r.columns).collect())
+    }
+
+    async fn run(&self, bound: Bound) -> Result<Rows, Error> {
+        let parallelism = if bound.needs_single_stream { 1 } else { self.limits.parallelism };
+        let state = self.state(parallelism);
+        let physical = state.create_physical_plan(&bound.plan).await?;
+        let stream = execute_stream(physical, state.task_ctx())?;
+        Ok(Rows { columns: bound.columns, visualization: bound.visualization, stream })
+    }
+}

@@ -1,0 +1,152 @@
+//! Runs the specification of the language: the Markdown files under `tests/spec`.
+//!
+//! A file holds prose and examples. An example is a block fenced as `kql` and what follows it: a Markdown table
+//! (the expected rows, in order when the query sorts, with the column types under the names), or a block fenced
+//! as `error` with the expected message. A block fenced as `kql setup` is put before each later query of the file.
+
+use engine::catalog::FixedCatalog;
+use engine::cells::Cells;
+use engine::{Error, Limits, Session};
+use std::fmt::Write as _;
+use std::path::Path;
+
+/// `now()` in the examples: 2026-03-02T10:00:00Z.
+const NOW: &str = "2026-03-02T10:00:00Z";
+
+struct Example {
+    line: usize,
+    query: String,
+    expected: Expected,
+}
+
+enum Expected {
+    Table(Vec<String>),
+    Error(String),
+}
+
+fn examples(text: &str) -> Vec<Example> {
+    let mut examples = Vec::new();
+    let mut setup = String::new();
+    let mut pending: Option<(usize, String)> = None;
+    let mut lines = text.lines().enumerate().peekable();
+    while let Some((number, line)) = lines.next() {
+        if let Some(kind) = line.strip_prefix("```").filter(|k| !k.is_empty()) {
+            let mut body = String::new();
+            for (_, inner) in lines.by_ref() {
+                if inner == "```" {
+                    break;
+                }
+                let _ = writeln!(body, "{inner}");
+            }
+            match kind {
+                "kql setup" => setup = body,
+                "kql" => {
+                    assert!(pending.is_none(), "the query at line {number} has no expectation");
+                    pending = Some((number + 1, format!("{setup}{body}")));
+                }
+                "error" => {
+                    let (line, query) =
+                        pending.take().unwrap_or_else(|| panic!("line {number}: error without a query"));
+                    examples.push(Example { line, query, expected: Expected::Error(body.trim().to_owned()) });
+                }
+                _ => {}
+            }
+        } else if line.starts_with('|')
+            && let Some((at, query)) = pending.take()
+        {
+            let mut table = vec![line.trim().to_owned()];
+            while let Some((_, row)) = lines.next_if(|(_, l)| l.starts_with('|')) {
+                table.push(row.trim().to_owned());
+            }
+            examples.push(Example { line: at, query, expected: Expected::Table(table) });
+        }
+    }
+    assert!(pending.is_none(), "the last query has no expectation");
+    examples
+}
+
+/// A row of a Markdown table with single blanks around its cells, so that authors may align as they like.
+fn normal(row: &str) -> String {
+    let inner = row.trim().trim_start_matches('|').strip_suffix('|').unwrap_or(row);
+    let cells: Vec<String> =
+        inner.replace("\\|", "\u{1}").split('|').map(|c| c.trim().replace('\u{1}', "\\|")).collect();
+    format!("| {} |", cells.join(" | "))
+}
+
+async fn run(session: &Session, query: &str) -> Result<Vec<String>, String> {
+    let now = kql::datetime::parse(NOW).expect("a datetime");
+    let catalog = FixedCatalog::default();
+    let outcome = session.query_at(&catalog, "default", query, now).await;
+    let describe = |error: Error| match error {
+        Error::Query(diagnostics) => diagnostics.iter().map(|d| d.one_line(query)).collect::<Vec<_>>().join("\n"),
+        other => other.to_string(),
+    };
+    let mut results = outcome.map_err(describe)?;
+    let answer = results.pop().expect("a result").collect().await.map_err(describe)?;
+    let names: Vec<&str> = answer.columns.iter().map(|c| c.name.as_str()).collect();
+    let types: Vec<&str> = answer.columns.iter().map(|c| c.column_type.name()).collect();
+    let mut table = vec![format!("| {} |", names.join(" | ")), format!("| {} |", types.join(" | "))];
+    for batch in &answer.batches {
+        for row in 0..batch.num_rows() {
+            let cells = batch.columns().iter().zip(&answer.columns).map(|(array, column)| {
+                let cells = Cells::new(column.column_type, array);
+                let text = if cells.is_null(row) { "*null*".to_owned() } else { cells.text(row) };
+                text.replace('|', "\\|").replace('\n', "\\n")
+            });
+            table.push(format!("| {} |", cells.collect::<Vec<_>>().join(" | ")).replace("|  |", "| |"));
+        }
+    }
+    Ok(table.iter().map(|r| normal(r)).collect())
+}
+
+/// The expected table as it is written in the file: names, a rule with the types, rows.
+fn expected_table(table: &[String]) -> Vec<String> {
+    let types = table.get(1).map(|rule| normal(rule).replace('-', "").replace(':', "")).unwrap_or_default();
+    let mut rows = vec![normal(&table[0]), normal(&types)];
+    rows.extend(table.iter().skip(2).map(|r| normal(r)));
+    rows
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn specification() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/spec");
+    let session = Session::new(Limits { parallelism: 2, ..Limits::default() }).expect("a session");
+    let mut files: Vec<_> =
+        std::fs::read_dir(&folder).expect("the folder").map(|e| e.expect("an entry").path()).collect();
+    files.sort();
+    let (mut passed, mut failures) = (0, String::new());
+    for file in files {
+        let text = std::fs::read_to_string(&file).expect("a readable file");
+        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        for example in examples(&text) {
+            let got = run(&session, &example.query).await;
+            let problem = match (&example.expected, got) {
+                (Expected::Error(wanted), Err(message)) if message.contains(wanted.as_str()) => None,
+                (Expected::Error(wanted), Err(message)) => {
+                    Some(format!("wanted error: {wanted}\ngot error: {message}"))
+                }
+                (Expected::Error(wanted), Ok(rows)) => {
+                    Some(format!("wanted error: {wanted}\ngot:\n{}", rows.join("\n")))
+                }
+                (Expected::Table(_), Err(message)) => Some(format!("error: {message}")),
+                (Expected::Table(table), Ok(mut got)) => {
+                    let mut wanted = expected_table(table);
+                    let is_ordered = ["sort by", "order by", "top "].iter().any(|w| example.query.contains(w));
+                    if !is_ordered {
+                        wanted[2..].sort();
+                        got[2..].sort();
+                    }
+                    (wanted != got).then(|| format!("wanted:\n{}\ngot:\n{}", wanted.join("\n"), got.join("\n")))
+                }
+            };
+            match problem {
+                None => passed += 1,
+                Some(problem) => {
+                    let _ = writeln!(failures, "\n{name}:{}\n{}\n{problem}", example.line, example.query);
+                }
+            }
+        }
+    }
+    println!("{passed} examples passed");
+    assert!(failures.is_empty(), "{passed} examples passed, these failed:\n{failures}");
+}
