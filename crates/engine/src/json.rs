@@ -190,6 +190,7 @@ impl<'a> Scanner<'a> {
                         return None;
                     }
                 }
+                0..0x20 => return None,
                 _ => self.at += 1,
             }
         }
@@ -372,6 +373,14 @@ pub fn bag(entries: impl IntoIterator<Item = (String, String)>) -> String {
     }
     out.push('}');
     out
+}
+
+/// The strings of a JSON array of strings; other elements are passed over.
+pub fn strings(text: &str) -> Vec<String> {
+    match tree(text) {
+        Value::Array(items) => items.into_iter().filter_map(|v| v.as_str().map(str::to_owned)).collect(),
+        _ => Vec::new(),
+    }
 }
 
 /// The tree of a valid JSON text; null for what is not valid.

@@ -50,7 +50,16 @@ impl Groups for Collect {
         let values = values[0].as_string_view();
         for (row, g) in group.iter().enumerate() {
             if counts(row) && values.is_valid(row) {
-                self.add(*g, values.value(row));
+                let value = values.value(row);
+                // The elements of an array are collected one by one.
+                match json::kind(value) {
+                    json::Kind::Array => {
+                        for item in json::tree(value).as_array().into_iter().flatten() {
+                            self.add(*g, &json::compact(&item.to_string()));
+                        }
+                    }
+                    _ => self.add(*g, value),
+                }
             }
         }
         Ok(())

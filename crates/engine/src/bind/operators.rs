@@ -126,8 +126,15 @@ impl<'q> Binder<'q> {
         }
         match (operator, a, b) {
             (Subtract, DateTime, DateTime) => native(Operator::Minus, left, right, TimeSpan),
-            (Add, DateTime, TimeSpan) | (Add, TimeSpan, DateTime) => native(Operator::Plus, left, right, DateTime),
-            (Subtract, DateTime, TimeSpan) => native(Operator::Minus, left, right, DateTime),
+            (Add, DateTime, TimeSpan) => {
+                Ok(Typed::new(math::ADD_TO_DATETIME.call(vec![left.expr, right.expr]), DateTime))
+            }
+            (Add, TimeSpan, DateTime) => {
+                Ok(Typed::new(math::ADD_TO_DATETIME.call(vec![right.expr, left.expr]), DateTime))
+            }
+            (Subtract, DateTime, TimeSpan) => {
+                Ok(Typed::new(math::SUBTRACT_FROM_DATETIME.call(vec![left.expr, right.expr]), DateTime))
+            }
             (Add, TimeSpan, TimeSpan) => native(Operator::Plus, left, right, TimeSpan),
             (Subtract, TimeSpan, TimeSpan) => native(Operator::Minus, left, right, TimeSpan),
             (Divide, TimeSpan, TimeSpan) => {

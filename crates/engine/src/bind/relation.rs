@@ -1,10 +1,12 @@
 //! A relation: rows in the making, with their columns' KQL names and types.
 
-use super::{Result, Typed, internal, unknown};
+use super::{Typed, internal, unknown};
 use crate::types::{Column, null_value};
-use datafusion::logical_expr::{Expr, LogicalPlanBuilder, SortExpr, ident, lit};
+use datafusion::logical_expr::expr_rewriter::normalize_col;
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Projection, SortExpr, ident, lit};
 use kql::tree::Name;
 use kql::{Diagnostic, Span, Type};
+use std::sync::Arc;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Relation {
@@ -32,18 +34,18 @@ impl Relation {
     }
 
     /// The column `name`, or a diagnostic.
-    pub fn require(&self, name: &Name) -> Result<&Column> {
+    pub fn require(&self, name: &Name) -> super::Result<&Column> {
         self.find(&name.text)
             .ok_or_else(|| unknown("column", name, self.columns.iter().map(|c| c.name.as_str())).into())
     }
 
-    pub fn filter(self, predicate: Expr, span: Span) -> Result<Relation> {
+    pub fn filter(self, predicate: Expr, span: Span) -> super::Result<Relation> {
         let builder = self.builder.filter(predicate).map_err(|e| internal(span, &e))?;
         Ok(Relation { builder, ..self })
     }
 
     /// Replaces the columns by `outputs`. The known order stays as far as its keys do.
-    pub fn project(self, outputs: Vec<(String, Typed)>, span: Span) -> Result<Relation> {
+    pub fn project(self, outputs: Vec<(String, Typed)>, span: Span) -> super::Result<Relation> {
         let columns: Vec<Column> =
             outputs.iter().map(|(name, typed)| Column::new(name.clone(), typed.value_type)).collect();
         let kept = |key: &SortExpr| {
@@ -53,7 +55,14 @@ impl Relation {
         };
         let order: Vec<SortExpr> = self.order.iter().take_while(|k| kept(k)).cloned().collect();
         let expressions: Vec<Expr> = outputs.into_iter().map(|(name, typed)| typed.expr.alias(name)).collect();
-        let builder = self.builder.project(expressions).map_err(|e| internal(span, &e))?;
+        // Not LogicalPlanBuilder::project: where an expression equals one that made an input column it takes that
+        // column instead, which is wrong when the name has been given a new meaning (`extend x = x + 1` twice).
+        let build = |input: LogicalPlan| -> datafusion::common::Result<LogicalPlanBuilder> {
+            let expressions = expressions.into_iter().map(|e| normalize_col(e, &input)).collect::<Result<_, _>>()?;
+            let projection = Projection::try_new(expressions, Arc::new(input))?;
+            Ok(LogicalPlanBuilder::from(LogicalPlan::Projection(projection)))
+        };
+        let builder = self.builder.build().and_then(build).map_err(|e| internal(span, &e))?;
         Ok(Relation { builder, columns, order, table: self.table })
     }
 
@@ -63,7 +72,7 @@ impl Relation {
     }
 
     /// Adds columns, or replaces those of the same name where they stand.
-    pub fn extend(self, added: Vec<(String, Typed)>, span: Span) -> Result<Relation> {
+    pub fn extend(self, added: Vec<(String, Typed)>, span: Span) -> super::Result<Relation> {
         let mut outputs = self.outputs();
         for (name, typed) in added {
             match outputs.iter_mut().find(|(existing, _)| *existing == name) {
@@ -74,12 +83,12 @@ impl Relation {
         self.project(outputs, span)
     }
 
-    pub fn limit(self, count: usize, span: Span) -> Result<Relation> {
+    pub fn limit(self, count: usize, span: Span) -> super::Result<Relation> {
         let builder = self.builder.limit(0, Some(count)).map_err(|e| internal(span, &e))?;
         Ok(Relation { builder, ..self })
     }
 
-    pub fn sort(self, keys: Vec<SortExpr>, span: Span) -> Result<Relation> {
+    pub fn sort(self, keys: Vec<SortExpr>, span: Span) -> super::Result<Relation> {
         let builder = self.builder.sort(keys.clone()).map_err(|e| internal(span, &e))?;
         Ok(Relation { builder, order: keys, ..self })
     }

@@ -23,7 +23,7 @@ impl<'q> Binder<'q> {
     pub fn pipeline(&mut self, pipeline: &'q Pipeline, names: &Names<'q>) -> Result<Relation> {
         let mut relation = match &pipeline.source {
             Source::Operator(operator) => self.operator(None, operator, names)?,
-            Source::Expression(expr) if pipeline.operators.is_empty() && !self.is_tabular_expression(expr, names) => {
+            Source::Expression(expr) if pipeline.operators.is_empty() && self.is_scalar_statement(expr, names) => {
                 // A scalar as a statement of its own gives one row.
                 let scope = Scope { names: names.clone(), columns: &[] };
                 let typed = self.expression(expr, &scope)?;
@@ -36,6 +36,12 @@ impl<'q> Binder<'q> {
             relation = self.operator(Some(relation), operator, names)?;
         }
         Ok(relation)
+    }
+
+    /// A statement such as `1 + 1`. A bare name that means nothing is taken for a table that is not there.
+    fn is_scalar_statement(&self, expr: &'q Expr, names: &Names<'q>) -> bool {
+        let unknown_name = matches!(&expr.kind, ExprKind::Name(name) if names.find(name).is_none());
+        !unknown_name && !self.is_tabular_expression(expr, names)
     }
 
     pub fn is_tabular(&self, pipeline: &'q Pipeline, names: &Names<'q>) -> bool {
@@ -91,7 +97,7 @@ impl<'q> Binder<'q> {
                 Some(Meaning::Value(typed)) => {
                     Err(wrong_type(expr.span, &format!("'{name}'"), typed.value_type, "a table"))
                 }
-                None => self.table(self.database, &Name { text: name.clone(), span: expr.span }),
+                None => self.table_or_name(&Name { text: name.clone(), span: expr.span }, names),
             },
             ExprKind::Member { member, .. } => match self.qualified_table(expr) {
                 Some((database, _)) => self.table(&database, member),
@@ -140,6 +146,15 @@ impl<'q> Binder<'q> {
             _ => return None,
         };
         Some((database, member.text.clone()))
+    }
+
+    /// A table by its bare name; when there is none, the names that `let` has bound are suggested too.
+    fn table_or_name(&mut self, name: &Name, names: &Names<'q>) -> Result<Relation> {
+        if self.catalog.table(self.database, &name.text).is_some() {
+            return self.table(self.database, name);
+        }
+        let tables = self.catalog.table_names(self.database);
+        Err(unknown("table", name, tables.iter().map(String::as_str).chain(names.all())).into())
     }
 
     pub fn table(&mut self, database: &str, name: &Name) -> Result<Relation> {

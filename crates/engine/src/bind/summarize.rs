@@ -104,8 +104,12 @@ struct Summary<'c> {
 }
 
 impl Summary<'_> {
-    /// Adds an aggregate; the expression that reads its result.
+    /// Adds an aggregate, once however often it is asked for; the expression that reads its result.
     fn add(&mut self, aggregate: Plan) -> Plan {
+        let same = |a: &Plan| matches!(a, Plan::Alias(alias) if *alias.expr == aggregate);
+        if let Some(i) = self.aggregates.iter().position(same) {
+            return ident(format!("$a{i}"));
+        }
         let name = format!("$a{}", self.aggregates.len());
         self.aggregates.push(aggregate.alias(&name));
         ident(&name)
@@ -263,7 +267,7 @@ impl<'q> Binder<'q> {
                 count(1, 1)?;
                 let filter = self.condition(&arguments[0].value, "the condition of countif()", scope)?;
                 let counted = summary.add(native(count_udaf(), lit(1i64), Some(filter)));
-                one(Some("countif_".to_owned()), Typed::new(counted, Type::Long))
+                one(named("countif"), Typed::new(counted, Type::Long))
             }
             "sum" | "sumif" | "avg" | "avgif" | "min" | "minif" | "max" | "maxif" => {
                 let with_filter = name.ends_with("if");

@@ -48,13 +48,17 @@ impl<'q> Binder<'q> {
                 UnionLeg::Pipeline(pipeline) => {
                     let label = match &pipeline.source {
                         Source::Expression(e) if pipeline.operators.is_empty() => match &e.kind {
-                            ExprKind::Name(name) => Some(name.clone()),
+                            ExprKind::Name(name) if names.find(name).is_none() => Some(name.clone()),
                             _ => None,
                         },
                         _ => None,
                     };
                     let label = label.unwrap_or_else(|| format!("union_arg{}", legs.len()));
-                    match self.pipeline(pipeline, names) {
+                    let bound = match &pipeline.source {
+                        Source::Expression(e) if pipeline.operators.is_empty() => self.table_expression(e, names),
+                        _ => self.pipeline(pipeline, names),
+                    };
+                    match bound {
                         Ok(relation) => legs.push((label, relation)),
                         Err(Stop::Diagnostic(d)) if union.is_fuzzy && d.severity == Severity::Semantic => {}
                         Err(stop) => return Err(stop),

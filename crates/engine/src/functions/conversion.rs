@@ -33,7 +33,7 @@ pub fn kernel(from: Type, to: Type) -> Option<&'static Kernel> {
         (Dynamic, Int) => &DYNAMIC_TO_INT,
         (DateTime | TimeSpan, Int) => &LONG_TO_INT,
         (String, Real) => &STRING_TO_REAL,
-        (Int | Long, Real) => &LONG_TO_REAL,
+        (Int | Long | DateTime | TimeSpan, Real) => &LONG_TO_REAL,
         (Bool, Real) => &BOOL_TO_REAL,
         (Dynamic, Real) => &DYNAMIC_TO_REAL,
         (String, Bool) => &STRING_TO_BOOL,
@@ -159,9 +159,6 @@ pub fn parse_long(text: &str) -> Option<i64> {
 
 fn parse_real(text: &str) -> Option<f64> {
     let text = text.trim();
-    if let Some(hex) = text.strip_prefix("0x") {
-        return u64::from_str_radix(hex, 16).ok().map(|n| n as f64);
-    }
     match text.to_ascii_lowercase().as_str() {
         "nan" => Some(f64::NAN),
         "inf" | "+inf" | "infinity" => Some(f64::INFINITY),
@@ -171,13 +168,13 @@ fn parse_real(text: &str) -> Option<f64> {
     }
 }
 
-/// Truncates toward zero and saturates; NaN has no integer.
+/// Truncates toward zero and saturates; NaN and the infinities have no integer.
 fn real_to_long(x: f64) -> Option<i64> {
-    (!x.is_nan()).then_some(x as i64)
+    x.is_finite().then_some(x as i64)
 }
 
 fn real_to_int(x: f64) -> Option<i32> {
-    (!x.is_nan()).then_some(x as i32)
+    x.is_finite().then_some(x as i32)
 }
 
 fn json_to_real(text: &str) -> Option<f64> {
@@ -236,7 +233,14 @@ static BOOL_TO_INT: Kernel = Kernel::new("kql_toint_bool", Type::Int, |args| {
 });
 static DYNAMIC_TO_INT: Kernel = Kernel::new("kql_toint_dynamic", Type::Int, |args| {
     let values = args.strings(0);
-    Ok(args.make_ints(|i| values.get(i).and_then(json_to_long).and_then(|n| i32::try_from(n).ok())))
+    Ok(args.make_ints(|i| {
+        let text = values.get(i)?;
+        match json::kind(text) {
+            Kind::Real => json_to_real(text).and_then(real_to_int),
+            Kind::String => parse_long(&json::to_text(text)).and_then(|n| i32::try_from(n).ok()),
+            _ => json_to_long(text).map(|n| n as i32),
+        }
+    }))
 });
 static STRING_TO_REAL: Kernel = Kernel::new("kql_toreal_string", Type::Real, |args| {
     let values = args.strings(0);
@@ -298,9 +302,11 @@ pub static DYNAMIC_TO_DATETIME: Kernel = Kernel::new("kql_todatetime_dynamic", T
     let values = args.strings(0);
     Ok(args.make_longs(|i| values.get(i).and_then(|text| datetime::parse(&json::to_text(text)))))
 });
+/// A bare number with a fraction is no timespan as text, though it is as a literal.
 static STRING_TO_TIMESPAN: Kernel = Kernel::new("kql_totimespan_string", Type::TimeSpan, |args| {
     let values = args.strings(0);
-    Ok(args.make_longs(|i| values.get(i).and_then(timespan::parse)))
+    let is_bare_fraction = |text: &str| text.contains('.') && text.trim().parse::<f64>().is_ok();
+    Ok(args.make_longs(|i| values.get(i).filter(|text| !is_bare_fraction(text)).and_then(timespan::parse)))
 });
 static LONG_TO_TIMESPAN: Kernel = Kernel::new("kql_totimespan_long", Type::TimeSpan, |args| {
     let values = args.longs(0);

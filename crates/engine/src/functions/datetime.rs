@@ -154,12 +154,12 @@ fn day_of_year(ticks: i64) -> i64 {
 }
 
 /// `datetime_part(part, time)`.
-pub static DATETIME_PART: Kernel = Kernel::new("kql_datetime_part", Type::Long, |args| {
+pub static DATETIME_PART: Kernel = Kernel::new("kql_datetime_part", Type::Int, |args| {
     let (names, times) = (args.strings(0), args.longs(1));
-    Ok(args.make_longs(|i| {
+    Ok(args.make_ints(|i| {
         let time = times.get(i)?;
         let parts = Parts::of(time);
-        Some(match names.get(i)?.to_ascii_lowercase().as_str() {
+        let part = match names.get(i)?.to_ascii_lowercase().as_str() {
             "year" => parts.year,
             "quarter" => (parts.month - 1) / 3 + 1,
             "month" => parts.month,
@@ -173,7 +173,8 @@ pub static DATETIME_PART: Kernel = Kernel::new("kql_datetime_part", Type::Long, 
             "microsecond" => parts.fraction / TICKS_PER_MICROSECOND,
             "nanosecond" => parts.fraction * 100,
             _ => return None,
-        })
+        };
+        Some(part as i32)
     }))
 });
 

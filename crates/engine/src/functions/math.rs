@@ -51,6 +51,14 @@ pub static TIMESPAN_RATIO: Kernel = Kernel::new("kql_timespan_ratio", Type::Real
     Ok(args.make_reals(|i| Some(left.get(i)? as f64 / right.get(i)? as f64)))
 });
 
+/// `datetime ± timespan`; null beyond the range of datetimes.
+pub static ADD_TO_DATETIME: Kernel = Kernel::new("kql_add_to_datetime", Type::DateTime, |a| {
+    long_op(a, |t, span| t.checked_add(span).filter(|sum| (0..=kql::datetime::MAX_TICKS).contains(sum)))
+});
+pub static SUBTRACT_FROM_DATETIME: Kernel = Kernel::new("kql_subtract_from_datetime", Type::DateTime, |a| {
+    long_op(a, |t, span| t.checked_sub(span).filter(|sum| (0..=kql::datetime::MAX_TICKS).contains(sum)))
+});
+
 pub static ABS_LONG: Kernel = Kernel::new("kql_abs_long", Type::Long, |args| {
     let values = args.longs(0);
     Ok(args.make_longs(|i| values.get(i).map(i64::wrapping_abs)))
@@ -63,9 +71,15 @@ pub static ABS_REAL: Kernel = Kernel::new("kql_abs_real", Type::Real, |a| real_m
 pub static CEILING: Kernel = Kernel::new("kql_ceiling", Type::Real, |a| real_map(a, f64::ceil));
 pub static SQRT: Kernel = Kernel::new("kql_sqrt", Type::Real, |a| real_map(a, f64::sqrt));
 pub static EXP: Kernel = Kernel::new("kql_exp", Type::Real, |a| real_map(a, f64::exp));
-pub static LOG: Kernel = Kernel::new("kql_log", Type::Real, |a| real_map(a, f64::ln));
-pub static LOG2: Kernel = Kernel::new("kql_log2", Type::Real, |a| real_map(a, f64::log2));
-pub static LOG10: Kernel = Kernel::new("kql_log10", Type::Real, |a| real_map(a, f64::log10));
+/// The logarithm of a negative number is null.
+fn logarithm(args: &Args, op: fn(f64) -> f64) -> Result<ArrayRef> {
+    let values = args.reals(0);
+    Ok(args.make_reals(|i| values.get(i).filter(|x| !(*x < 0.0)).map(op)))
+}
+
+pub static LOG: Kernel = Kernel::new("kql_log", Type::Real, |a| logarithm(a, f64::ln));
+pub static LOG2: Kernel = Kernel::new("kql_log2", Type::Real, |a| logarithm(a, f64::log2));
+pub static LOG10: Kernel = Kernel::new("kql_log10", Type::Real, |a| logarithm(a, f64::log10));
 pub static POW: Kernel = Kernel::new("kql_pow", Type::Real, |a| real_op(a, f64::powf));
 pub static SIGN: Kernel = Kernel::new("kql_sign", Type::Real, |a| {
     real_map(a, |x| {

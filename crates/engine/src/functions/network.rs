@@ -75,7 +75,13 @@ fn has_ipv4(args: &Args, matches: fn(&str, &str) -> bool) -> Result<ArrayRef> {
     let wanted: Vec<_> = (1..args.len()).map(|k| args.strings(k)).collect();
     Ok(args.make_bools(|i| {
         let text = texts.get(i).unwrap_or("");
-        Some(addresses_in(text).any(|found| wanted.iter().any(|w| matches(found, w.get(i).unwrap_or("")))))
+        // An array of addresses comes as its text.
+        let wanted = wanted.iter().map(|w| w.get(i).unwrap_or("")).flat_map(|w| match w.starts_with('[') {
+            true => crate::json::strings(w),
+            false => vec![w.to_owned()],
+        });
+        let wanted: Vec<String> = wanted.collect();
+        Some(addresses_in(text).any(|found| wanted.iter().any(|w| matches(found, w))))
     }))
 }
 

@@ -50,10 +50,13 @@ pub static SUBSTRING: Kernel = Kernel::new("kql_substring", Type::String, |args|
     Ok(args.make_strings(|i| {
         let text = texts.get(i).unwrap_or("");
         let mut start = starts.get(i).unwrap_or(0);
+        let mut length = lengths.as_ref().map_or(i64::MAX, |l| l.get(i).unwrap_or(i64::MAX));
         if start < 0 {
-            start = (text.chars().count() as i64 + start).max(0);
+            start = start.saturating_add(text.chars().count() as i64);
+            // What lies before the text counts toward the length.
+            length = if length == i64::MAX { length } else { length.saturating_add(start.min(0)) };
         }
-        let length = lengths.as_ref().map_or(i64::MAX, |l| l.get(i).unwrap_or(i64::MAX)).max(0);
+        let (start, length) = (start.max(0), length.max(0));
         let skip = usize::try_from(start).unwrap_or(usize::MAX);
         let take = usize::try_from(length).unwrap_or(usize::MAX);
         Some(text.chars().skip(skip).take(take).collect::<String>())
@@ -136,9 +139,9 @@ pub static STRREP: Kernel = Kernel::new("kql_strrep", Type::String, |args| {
     }))
 });
 
-pub static STRCMP: Kernel = Kernel::new("kql_strcmp", Type::Int, |args| {
+pub static STRCMP: Kernel = Kernel::new("kql_strcmp", Type::Long, |args| {
     let (left, right) = (args.strings(0), args.strings(1));
-    Ok(args.make_ints(|i| Some(left.get(i).unwrap_or("").cmp(right.get(i).unwrap_or("")) as i32)))
+    Ok(args.make_longs(|i| Some(left.get(i).unwrap_or("").cmp(right.get(i).unwrap_or("")) as i64)))
 });
 
 pub static ISEMPTY: Kernel = Kernel::new("kql_isempty", Type::Bool, |args| {

@@ -1,0 +1,121 @@
+//! Errors in Kusto's shape. Clients show `@message`, decide about repeating by `@permanent`, and look for the words
+//! `Semantic error` and `Syntax error` in it.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use kql::{Diagnostic, Severity};
+use serde_json::json;
+
+/// An error that a client of Kusto understands.
+#[derive(Debug)]
+pub struct KustoError {
+    status: StatusCode,
+    code: &'static str,
+    exception: &'static str,
+    message: String,
+    permanent: bool,
+}
+
+impl KustoError {
+    fn new(status: StatusCode, code: &'static str, exception: &'static str, message: String) -> KustoError {
+        KustoError { status, code, exception, message, permanent: true }
+    }
+
+    pub fn bad_request(message: impl Into<String>) -> KustoError {
+        let exception = "Kusto.Data.Exceptions.KustoBadRequestException";
+        KustoError::new(StatusCode::BAD_REQUEST, "General_BadRequest", exception, message.into())
+    }
+
+    pub fn unauthorized() -> KustoError {
+        let message = "the request carries no valid token; send Authorization: Bearer with the text of the file admin-token in the data folder";
+        let exception = "Kusto.Data.Exceptions.KustoUnauthorizedException";
+        KustoError::new(StatusCode::UNAUTHORIZED, "Unauthorized", exception, message.to_owned())
+    }
+
+    pub fn internal(message: impl Into<String>) -> KustoError {
+        let exception = "Kusto.Data.Exceptions.KustoServiceException";
+        let status = StatusCode::INTERNAL_SERVER_ERROR;
+        KustoError { permanent: false, ..KustoError::new(status, "Internal", exception, message.into()) }
+    }
+
+    pub fn too_busy(message: impl Into<String>) -> KustoError {
+        let exception = "Kusto.Data.Exceptions.KustoRequestThrottledException";
+        let status = StatusCode::TOO_MANY_REQUESTS;
+        KustoError { permanent: false, ..KustoError::new(status, "Throttled", exception, message.into()) }
+    }
+
+    /// The findings about a query, the first of which decides the code.
+    pub fn query(diagnostics: &[Diagnostic], source: &str) -> KustoError {
+        let lines: Vec<String> = diagnostics.iter().map(|d| d.one_line(source)).collect();
+        let text = lines.join("\n");
+        match diagnostics.first().map(|d| d.severity) {
+            Some(Severity::Semantic) => {
+                let exception = "Kusto.Data.Exceptions.SemanticException";
+                let message = format!("Semantic error: SEM0100: {text}");
+                KustoError::new(StatusCode::BAD_REQUEST, "SEM0100", exception, message)
+            }
+            Some(Severity::Unsupported) => KustoError::bad_request(format!("Not supported: {text}")),
+            _ => {
+                let exception = "Kusto.Data.Exceptions.SyntaxException";
+                let message = format!("Syntax error: SYN0002: {text}");
+                KustoError::new(StatusCode::BAD_REQUEST, "BadRequest_SyntaxError", exception, message)
+            }
+        }
+    }
+
+    /// The failure of a query whose text is `source`.
+    pub fn engine(error: &engine::Error, source: &str) -> KustoError {
+        match error {
+            engine::Error::Query(diagnostics) => KustoError::query(diagnostics, source),
+            other => KustoError::bad_request(other.to_string()),
+        }
+    }
+
+    pub fn workspace(error: &workspace::Error) -> KustoError {
+        use workspace::Error::{BadName, ColumnType, NoDatabase, NoTable, Overloaded};
+        match error {
+            NoDatabase(_) | NoTable(_) | BadName(_) | ColumnType { .. } => KustoError::bad_request(error.to_string()),
+            Overloaded => KustoError::too_busy(error.to_string()),
+            other => {
+                tracing::error!(error = %other, "a request failed");
+                KustoError::internal(other.to_string())
+            }
+        }
+    }
+}
+
+impl IntoResponse for KustoError {
+    fn into_response(self) -> Response {
+        let activity = uuid::Uuid::new_v4().to_string();
+        let body = json!({ "error": {
+            "code": self.code,
+            "message": "Request is invalid and cannot be executed.",
+            "@type": self.exception,
+            "@message": self.message,
+            "@context": {
+                "timestamp": kql::datetime::format(kql::datetime::now()),
+                "serviceAlias": "TURNSTONE",
+                "activityId": activity,
+            },
+            "@permanent": self.permanent,
+        }});
+        let mut response = (self.status, Json(body)).into_response();
+        let headers = response.headers_mut();
+        if let Ok(value) = HeaderValue::from_str(&activity) {
+            headers.insert("x-ms-activity-id", value);
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if self.status == StatusCode::TOO_MANY_REQUESTS {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        }
+        response
+    }
+}
+
+pub(super) async fn no_such_path() -> KustoError {
+    let message = "there is nothing at this address".to_owned();
+    KustoError::new(StatusCode::NOT_FOUND, "NotFound", "Kusto.Data.Exceptions.KustoBadRequestException", message)
+}

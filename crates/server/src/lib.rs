@@ -1,0 +1,30 @@
+//! The HTTP interfaces of Turnstone: Kusto's query, management and streaming-ingestion forms, and health.
+//!
+//! Each family of paths answers errors in its own shape ([`kusto::error`]). Nothing here knows what the data
+//! means; requests become calls of the engine and the workspace.
+
+pub mod auth;
+pub mod kusto;
+pub mod listen;
+pub mod tls;
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::routing::get;
+use engine::Session;
+use std::sync::Arc;
+use workspace::Workspaces;
+
+/// What the handlers share.
+pub struct Services {
+    pub workspaces: Workspaces,
+    pub session: Session,
+    pub admin_token: auth::AdminToken,
+    /// The database that a request without one means.
+    pub default_database: String,
+}
+
+/// All routes of this crate.
+pub fn router(services: Arc<Services>) -> Router {
+    Router::new().route("/healthz", get(|| async { (StatusCode::OK, "ok\n") })).merge(kusto::router(services))
+}

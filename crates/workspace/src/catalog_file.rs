@@ -1,0 +1,102 @@
+//! Which databases and tables there are: one small JSON file, replaced as a whole.
+
+use crate::error::{Error, Result, at};
+use engine::Column;
+use kql::Type;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+
+/// The version of everything below the data folder. Raised when a file's meaning changes.
+pub(crate) const FORMAT_VERSION: u32 = 1;
+const FILE_NAME: &str = "catalog.json";
+const NAME_LENGTH_MAX: usize = 128;
+
+/// A table's name and columns, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableSchema {
+    pub name: String,
+    pub columns: Vec<Column>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct CatalogFile {
+    format_version: u32,
+    pub databases: BTreeMap<String, DatabaseEntry>,
+}
+
+#[derive(Debug, Default, Clone, Serialize, Deserialize)]
+pub(crate) struct DatabaseEntry {
+    pub tables: BTreeMap<String, TableEntry>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct TableEntry {
+    /// The folder below the database's; a table that is dropped and made again gets a new one.
+    pub folder: String,
+    /// Name and Kusto type of each column.
+    pub columns: Vec<(String, String)>,
+}
+
+impl TableEntry {
+    pub fn new(folder: String, columns: &[Column]) -> TableEntry {
+        let columns = columns.iter().map(|c| (c.name.clone(), c.column_type.name().to_owned())).collect();
+        TableEntry { folder, columns }
+    }
+
+    pub fn columns(&self) -> Vec<Column> {
+        let column = |(name, of): &(String, String)| Column::new(name, Type::from_name(of).unwrap_or(Type::String));
+        self.columns.iter().map(column).collect()
+    }
+}
+
+impl CatalogFile {
+    /// Reads the catalog of a data folder; an empty one when there is none yet.
+    pub fn load(folder: &Path) -> Result<CatalogFile> {
+        let path = folder.join(FILE_NAME);
+        let text = match std::fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(CatalogFile { format_version: FORMAT_VERSION, databases: BTreeMap::new() });
+            }
+            Err(error) => return Err(at(path)(error)),
+        };
+        #[derive(Deserialize)]
+        struct Version {
+            format_version: u32,
+        }
+        let damaged =
+            |error: serde_json::Error| Error::Damaged { path: path.clone(), offset: 0, problem: error.to_string() };
+        let found = serde_json::from_slice::<Version>(&text).map_err(damaged)?.format_version;
+        if found != FORMAT_VERSION {
+            return Err(Error::FormatVersion { path, found, supported: FORMAT_VERSION });
+        }
+        serde_json::from_slice(&text).map_err(damaged)
+    }
+
+    /// Replaces the file; when this returns, the new one is on disk.
+    pub fn save(&self, folder: &Path) -> Result<()> {
+        let path = folder.join(FILE_NAME);
+        let temporary = folder.join(format!("{FILE_NAME}.new"));
+        let text = serde_json::to_vec_pretty(self).map_err(|e| at(&path)(e.into()))?;
+        let mut file = File::create(&temporary).map_err(at(&temporary))?;
+        file.write_all(&text).and_then(|()| file.sync_all()).map_err(at(&temporary))?;
+        std::fs::rename(&temporary, &path).map_err(at(&path))?;
+        sync_folder(folder)
+    }
+}
+
+/// Makes the entries of a folder durable.
+pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
+    File::open(folder).and_then(|f| f.sync_all()).map_err(at(folder))
+}
+
+/// Refuses names that could not be folders or would leave their folder.
+pub(crate) fn check_name(name: &str) -> Result<()> {
+    let fits = (1..=NAME_LENGTH_MAX).contains(&name.len())
+        && !name.starts_with('.')
+        && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | ' '));
+    if fits { Ok(()) } else { Err(Error::BadName(name.to_owned())) }
+}

@@ -1,0 +1,232 @@
+//! A table's files: a Delta Lake table, partitioned by day.
+//!
+//! The Parquet files are written here; deltalake keeps the transaction log. A flush is one commit that carries,
+//! as its application transaction, the sequence number of the last log record it holds, so that a flush that is
+//! repeated after a crash is recognised.
+
+use crate::catalog_file::sync_folder;
+use crate::error::{Error, Result, at};
+use crate::storage::{DAY_COLUMN, delta_fields, to_stored};
+use arrow::array::{Array, AsArray, RecordBatch, UInt64Array};
+use arrow::compute::{concat_batches, sort_to_indices, take_record_batch};
+use arrow::datatypes::Int64Type;
+use deltalake_core::kernel::transaction::{CommitBuilder, CommitProperties};
+use deltalake_core::kernel::{Action, Add, MetadataExt, Transaction};
+use deltalake_core::operations::create::CreateBuilder;
+use deltalake_core::protocol::{DeltaOperation, SaveMode};
+use deltalake_core::{DeltaTable, DeltaTableBuilder, DeltaTableError, ensure_table_uri};
+use engine::Column;
+use kql::datetime::{from_unix_micros, to_unix_micros};
+use kql::timespan::TICKS_PER_DAY;
+use kql::{Type, datetime};
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::WriterProperties;
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+/// The name under which flushes record their sequence number in the Delta log.
+const APPLICATION: &str = "turnstone";
+const ROW_GROUP_ROWS: usize = 128 * 1024;
+/// The column whose day partitions a table.
+pub(crate) const TIME_COLUMN: &str = "TimeGenerated";
+
+/// A live file of a table.
+#[derive(Debug, Clone)]
+pub(crate) struct DataFile {
+    pub path: PathBuf,
+    pub size_bytes: u64,
+    /// The least and greatest [`TIME_COLUMN`], in ticks, rounded outward to the µs.
+    pub times: Option<(i64, i64)>,
+}
+
+pub(crate) struct DeltaFiles {
+    folder: PathBuf,
+    table: DeltaTable,
+    /// The sequence number of the last flush.
+    pub flushed: u64,
+}
+
+impl DeltaFiles {
+    /// Opens the table in `folder`, or makes it.
+    pub async fn open(folder: &Path, columns: &[Column]) -> Result<(DeltaFiles, Vec<DataFile>)> {
+        let location = folder.to_str().ok_or_else(|| Error::BadName(folder.display().to_string()))?;
+        let url = ensure_table_uri(location)?;
+        let table = match DeltaTableBuilder::from_url(url)?.load().await {
+            Ok(table) => table,
+            Err(DeltaTableError::NotATable(_)) => {
+                let table = CreateBuilder::new()
+                    .with_location(location)
+                    .with_columns(delta_fields(columns)?)
+                    .with_partition_columns([DAY_COLUMN])
+                    .with_save_mode(SaveMode::ErrorIfExists)
+                    .with_commit_properties(CommitProperties::default().with_max_retries(0))
+                    .await?;
+                sync_log(folder, 0)?;
+                table
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let snapshot = table.snapshot()?;
+        let flushed = snapshot.transaction_version(table.log_store().as_ref(), APPLICATION).await?;
+        let files = snapshot.log_data().into_iter().map(|f| data_file(folder, &f)).collect();
+        let flushed = flushed.and_then(|v| u64::try_from(v).ok()).unwrap_or(0);
+        Ok((DeltaFiles { folder: folder.to_owned(), table, flushed }, files))
+    }
+
+    /// Writes rows to new files and commits them, as everything up to `sequence`.
+    pub async fn flush(
+        &mut self,
+        columns: &[Column],
+        batches: Vec<RecordBatch>,
+        sequence: u64,
+    ) -> Result<Vec<DataFile>> {
+        let folder = self.folder.clone();
+        let owned = columns.to_vec();
+        let written = tokio::task::spawn_blocking(move || write_files(&folder, &owned, &batches))
+            .await
+            .map_err(|e| Error::Stopped(e.to_string()))??;
+        let version = i64::try_from(sequence).unwrap_or(i64::MAX);
+        let properties = CommitProperties::default()
+            .with_application_transaction(Transaction::new(APPLICATION, version))
+            .with_cleanup_expired_logs(Some(false));
+        let mut actions: Vec<Action> = Vec::new();
+        let snapshot = self.table.snapshot()?;
+        let known = snapshot.schema();
+        let added: Vec<_> = delta_fields(columns)?.into_iter().filter(|f| known.field(f.name()).is_none()).collect();
+        if !added.is_empty() {
+            let schema = known.add(added).map_err(|e| DeltaTableError::generic(e.to_string()))?;
+            let metadata = snapshot.metadata().clone().with_schema(&schema);
+            actions.push(Action::Metadata(metadata.map_err(|e| DeltaTableError::generic(e.to_string()))?));
+        }
+        actions.extend(written.iter().map(|w| Action::Add(w.add.clone())));
+        let operation = DeltaOperation::Write {
+            mode: SaveMode::Append,
+            partition_by: Some(vec![DAY_COLUMN.to_owned()]),
+            predicate: None,
+        };
+        let committed = CommitBuilder::from(properties)
+            .with_actions(actions)
+            .build(Some(snapshot), self.table.log_store(), operation)
+            .into_prepared_commit_future()
+            .await?
+            .await?;
+        // From here the commit stands, whatever becomes of the checkpoint that may follow it.
+        sync_log(&self.folder, committed.version)?;
+        match committed.await {
+            Ok(done) => self.table.state = Some(done.snapshot()),
+            Err(error) => {
+                tracing::warn!(%error, "a checkpoint of the Delta log was not written");
+                self.table.update_state().await?;
+            }
+        }
+        self.flushed = sequence;
+        Ok(written.into_iter().map(|w| w.file).collect())
+    }
+}
+
+/// Makes a commit of the Delta log durable; deltalake does not.
+fn sync_log(folder: &Path, version: u64) -> Result<()> {
+    let log = folder.join("_delta_log");
+    let path = log.join(format!("{version:020}.json"));
+    File::open(&path).and_then(|f| f.sync_all()).map_err(at(&path))?;
+    sync_folder(&log)
+}
+
+fn data_file(folder: &Path, view: &deltalake_core::kernel::LogicalFileView) -> DataFile {
+    let stats: Option<serde_json::Value> = view.stats().and_then(|s| serde_json::from_str(&s).ok());
+    let time = |which: &str| {
+        let text = stats.as_ref()?.get(which)?.get(TIME_COLUMN)?.as_str()?.to_owned();
+        datetime::parse(&text)
+    };
+    // Statistics are cut to the millisecond.
+    let millisecond = kql::timespan::TICKS_PER_MILLISECOND;
+    let times = time("minValues").zip(time("maxValues")).map(|(least, greatest)| (least, greatest + millisecond));
+    DataFile { path: folder.join(view.path().as_ref()), size_bytes: u64::try_from(view.size()).unwrap_or(0), times }
+}
+
+struct Written {
+    add: Add,
+    file: DataFile,
+}
+
+/// Writes one file for each day that the rows fall on.
+fn write_files(folder: &Path, columns: &[Column], batches: &[RecordBatch]) -> Result<Vec<Written>> {
+    let Some(first) = batches.first() else { return Ok(Vec::new()) };
+    let all = concat_batches(&first.schema(), batches)?;
+    let now = datetime::now();
+    let time = columns.iter().position(|c| c.name == TIME_COLUMN && c.column_type == Type::DateTime);
+    let Some(time) = time else {
+        return Ok(vec![write_file(folder, columns, &all, now / TICKS_PER_DAY, None)?]);
+    };
+    let order = sort_to_indices(all.column(time), None, None)?;
+    let sorted = take_record_batch(&all, &order)?;
+    let ticks = sorted.column(time).as_primitive::<Int64Type>();
+    let mut days: BTreeMap<i64, Vec<u64>> = BTreeMap::new();
+    for row in 0..sorted.num_rows() {
+        let day = if ticks.is_valid(row) { ticks.value(row) } else { now } / TICKS_PER_DAY;
+        days.entry(day).or_default().push(row as u64);
+    }
+    let mut written = Vec::with_capacity(days.len());
+    for (day, rows) in days {
+        let of_day = take_record_batch(&sorted, &UInt64Array::from(rows))?;
+        written.push(write_file(folder, columns, &of_day, day, Some(time))?);
+    }
+    Ok(written)
+}
+
+fn write_file(folder: &Path, columns: &[Column], rows: &RecordBatch, day: i64, time: Option<usize>) -> Result<Written> {
+    let (year, month, date) = datetime::civil_from_days(day);
+    let day_text = format!("{year:04}-{month:02}-{date:02}");
+    let relative = format!("{DAY_COLUMN}={day_text}/part-{}.parquet", uuid::Uuid::new_v4());
+    let path = folder.join(&relative);
+    let parent = folder.join(format!("{DAY_COLUMN}={day_text}"));
+    let is_new = !parent.exists();
+    std::fs::create_dir_all(&parent).map_err(at(&parent))?;
+    let stored = to_stored(columns, rows)?;
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
+        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .build();
+    let file = File::create(&path).map_err(at(&path))?;
+    let mut writer = ArrowWriter::try_new(file, stored.schema(), Some(properties))?;
+    writer.write(&stored)?;
+    let file = writer.into_inner()?;
+    file.sync_all().map_err(at(&path))?;
+    let size_bytes = file.metadata().map_err(at(&path))?.len();
+    sync_folder(&parent)?;
+    if is_new {
+        sync_folder(folder)?;
+    }
+    let times = time.and_then(|i| {
+        let ticks = rows.column(i).as_primitive::<Int64Type>();
+        let (least, greatest) = (arrow::compute::min(ticks)?, arrow::compute::max(ticks)?);
+        Some((from_unix_micros(to_unix_micros(least)), from_unix_micros(to_unix_micros(greatest)) + 10))
+    });
+    let add = Add {
+        path: relative,
+        partition_values: HashMap::from([(DAY_COLUMN.to_owned(), Some(day_text))]),
+        size: i64::try_from(size_bytes).unwrap_or(i64::MAX),
+        modification_time: to_unix_micros(datetime::now()) / 1000,
+        data_change: true,
+        stats: Some(statistics(rows.num_rows(), times)),
+        ..Default::default()
+    };
+    Ok(Written { add, file: DataFile { path, size_bytes, times } })
+}
+
+/// The statistics that readers of Delta prune by: the row count and the span of time, cut to the millisecond.
+fn statistics(rows: usize, times: Option<(i64, i64)>) -> String {
+    let mut stats = serde_json::json!({ "numRecords": rows });
+    if let Some((least, greatest)) = times {
+        let text = |ticks: i64| {
+            let cut = ticks - ticks % kql::timespan::TICKS_PER_MILLISECOND;
+            let full = datetime::format(cut);
+            format!("{}Z", &full[..full.len() - 5])
+        };
+        stats["minValues"] = serde_json::json!({ TIME_COLUMN: text(least) });
+        stats["maxValues"] = serde_json::json!({ TIME_COLUMN: text(greatest) });
+    }
+    stats.to_string()
+}

@@ -1,0 +1,54 @@
+//! What can go wrong with a workspace.
+
+use std::path::PathBuf;
+
+/// Fragments that read after "failed to …".
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// There is no such database; the payload is its name.
+    #[error("there is no database named '{0}'")]
+    NoDatabase(String),
+    /// There is no such table; the payload is its name.
+    #[error("there is no table named '{0}'")]
+    NoTable(String),
+    /// A name that cannot be a folder's name.
+    #[error("'{0}' is no name for a database or table: letters, digits, '_', '-' and '.' only, 1 to 128 of them")]
+    BadName(String),
+    /// A table has a column of another type than asked for.
+    #[error("the column '{column}' of '{table}' has type {existing}, not {wanted}")]
+    ColumnType { table: String, column: String, existing: kql::Type, wanted: kql::Type },
+    /// The folder was written by another version of the format.
+    #[error("{path} has format version {found}, this program reads version {supported}")]
+    FormatVersion { path: PathBuf, found: u32, supported: u32 },
+    /// A file does not hold what it should.
+    #[error("{path} is damaged at byte {offset}: {problem}")]
+    Damaged { path: PathBuf, offset: u64, problem: String },
+    /// Another process has the folder open.
+    #[error("{0} is in use by another process")]
+    InUse(PathBuf),
+    /// More rows wait in memory than the configured bound; try again later.
+    #[error("too many rows wait to be stored; try again in a few seconds")]
+    Overloaded,
+    /// The writer has stopped, after a failure of the disk or at shutdown.
+    #[error("the workspace takes no more rows: {0}")]
+    Stopped(String),
+    #[error("{path}: {source}")]
+    Io { path: PathBuf, source: std::io::Error },
+    #[error("table files: {0}")]
+    Delta(#[from] deltalake_core::DeltaTableError),
+    #[error("Parquet: {0}")]
+    Parquet(#[from] parquet::errors::ParquetError),
+    #[error("rows: {0}")]
+    Arrow(#[from] arrow::error::ArrowError),
+    #[error("{0}")]
+    Engine(#[from] datafusion::common::DataFusionError),
+}
+
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Adds the path to an I/O error.
+pub(crate) fn at(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Error {
+    let path = path.into();
+    move |source| Error::Io { path, source }
+}

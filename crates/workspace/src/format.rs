@@ -1,0 +1,186 @@
+//! Reading rows from the formats that people have: CSV and JSON.
+
+use crate::rows::{BatchBuilder, Reject};
+use arrow::array::RecordBatch;
+use engine::Column;
+use serde_json::Value;
+
+/// Records refused one by one are listed up to this number; the rest only counts.
+const REJECTS_LISTED_MAX: usize = 100;
+
+/// Rows read, and the records that were not.
+#[derive(Debug)]
+pub struct Parsed {
+    pub batch: RecordBatch,
+    pub rejected: usize,
+    /// The first of the rejected, with the reasons.
+    pub rejects: Vec<Reject>,
+}
+
+/// Reads CSV without a header: columns by position, missing ones null. A record that is no CSV is rejected alone.
+pub fn parse_csv(columns: &[Column], bytes: &[u8], separator: u8) -> crate::Result<Parsed> {
+    let mut reader =
+        csv::ReaderBuilder::new().has_headers(false).flexible(true).delimiter(separator).from_reader(bytes);
+    let mut builder = BatchBuilder::new(columns);
+    let mut rejects = Rejects::default();
+    for (i, record) in reader.byte_records().enumerate() {
+        let texts = record.map_err(|e| e.to_string()).and_then(|record| {
+            csv::StringRecord::from_byte_record(record).map_err(|e| format!("not UTF-8: {}", e.utf8_error()))
+        });
+        match texts {
+            Ok(texts) => builder.push(|column, declared| {
+                let text = texts.get(column)?;
+                match declared.column_type {
+                    kql::Type::String => Some(Value::String(text.to_owned())),
+                    _ if text.is_empty() => None,
+                    kql::Type::Dynamic => {
+                        Some(serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned())))
+                    }
+                    _ => Some(Value::String(text.to_owned())),
+                }
+            }),
+            Err(reason) => rejects.add(i + 1, reason),
+        }
+    }
+    rejects.finish(builder)
+}
+
+/// Reads JSON objects, one a line or in any layout, or arrays of them: columns by name. A line that is no JSON
+/// object is rejected alone.
+pub fn parse_json(columns: &[Column], bytes: &[u8]) -> crate::Result<Parsed> {
+    let mut builder = BatchBuilder::new(columns);
+    let mut rejects = Rejects::default();
+    let mut record = 0;
+    let mut take = |value: Value, builder: &mut BatchBuilder, rejects: &mut Rejects| {
+        let items = match value {
+            Value::Array(items) => items,
+            other => vec![other],
+        };
+        for item in items {
+            record += 1;
+            match item {
+                Value::Object(object) => builder.push_object(&object),
+                _ => rejects.add(record, "not a JSON object".to_owned()),
+            }
+        }
+    };
+    // One document a line is the rule; only a text that is not so is read as a stream of documents.
+    let first_line = bytes.split(|b| *b == b'\n').find(|l| !l.trim_ascii().is_empty()).unwrap_or_default();
+    if serde_json::from_slice::<serde::de::IgnoredAny>(first_line).is_ok() {
+        for line in bytes.split(|b| *b == b'\n').map(<[u8]>::trim_ascii).filter(|l| !l.is_empty()) {
+            match serde_json::from_slice::<Value>(line) {
+                Ok(value) => take(value, &mut builder, &mut rejects),
+                Err(error) => take(Value::String(error.to_string()), &mut builder, &mut rejects),
+            }
+        }
+    } else {
+        for value in serde_json::Deserializer::from_slice(bytes).into_iter::<Value>() {
+            match value {
+                Ok(value) => take(value, &mut builder, &mut rejects),
+                Err(error) => {
+                    rejects.add(builder.rows() + rejects.count + 1, error.to_string());
+                    break;
+                }
+            }
+        }
+    }
+    rejects.finish(builder)
+}
+
+#[derive(Default)]
+struct Rejects {
+    count: usize,
+    listed: Vec<Reject>,
+}
+
+impl Rejects {
+    fn add(&mut self, record: usize, reason: String) {
+        self.count += 1;
+        if self.listed.len() < REJECTS_LISTED_MAX {
+            self.listed.push(Reject { record, reason });
+        }
+    }
+
+    fn finish(self, builder: BatchBuilder) -> crate::Result<Parsed> {
+        Ok(Parsed { batch: builder.finish()?, rejected: self.count, rejects: self.listed })
+    }
+}
+
+/// Guesses columns from JSON objects: names in order of first appearance, types from the values.
+pub fn infer_json(bytes: &[u8]) -> Vec<Column> {
+    let mut columns: Vec<Column> = Vec::new();
+    for value in serde_json::Deserializer::from_slice(bytes).into_iter::<Value>().map_while(Result::ok) {
+        let Value::Object(object) = value else { continue };
+        for (name, value) in &object {
+            let Some(found) = json_type(value) else {
+                if !columns.iter().any(|c| c.name == *name) {
+                    columns.push(Column::new(name, kql::Type::Dynamic));
+                }
+                continue;
+            };
+            match columns.iter_mut().find(|c| c.name == *name) {
+                None => columns.push(Column::new(name, found)),
+                Some(column) => column.column_type = wider(column.column_type, found),
+            }
+        }
+    }
+    columns
+}
+
+fn json_type(value: &Value) -> Option<kql::Type> {
+    Some(match value {
+        Value::Null => return None,
+        Value::Bool(_) => kql::Type::Bool,
+        Value::Number(n) if n.is_f64() => kql::Type::Real,
+        Value::Number(_) => kql::Type::Long,
+        Value::String(s) => text_type(s),
+        Value::Array(_) | Value::Object(_) => kql::Type::Dynamic,
+    })
+}
+
+/// A text that looks like an ISO date and time is one.
+fn text_type(text: &str) -> kql::Type {
+    let looks_iso = text.len() >= 19 && text.as_bytes()[4] == b'-' && text.as_bytes()[7] == b'-';
+    if looks_iso && datetime_or_none(text) { kql::Type::DateTime } else { kql::Type::String }
+}
+
+fn datetime_or_none(text: &str) -> bool {
+    kql::datetime::parse(text).is_some()
+}
+
+fn wider(a: kql::Type, b: kql::Type) -> kql::Type {
+    use kql::Type::{Dynamic, Long, Real, String};
+    match (a, b) {
+        _ if a == b => a,
+        (Long, Real) | (Real, Long) => Real,
+        (Dynamic, _) | (_, Dynamic) => Dynamic,
+        _ => String,
+    }
+}
+
+/// Guesses columns from CSV with a header line.
+pub fn infer_csv(bytes: &[u8]) -> crate::Result<Vec<Column>> {
+    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(bytes);
+    let names: Vec<String> = match reader.headers() {
+        Ok(headers) => headers.iter().map(str::to_owned).collect(),
+        Err(error) => {
+            return Err(crate::Error::Damaged { path: "csv".into(), offset: 0, problem: error.to_string() });
+        }
+    };
+    let mut types: Vec<Option<kql::Type>> = vec![None; names.len()];
+    for record in reader.records().map_while(Result::ok) {
+        for (i, text) in record.iter().enumerate().take(types.len()).filter(|(_, t)| !t.is_empty()) {
+            let found = if text.parse::<i64>().is_ok() {
+                kql::Type::Long
+            } else if text.parse::<f64>().is_ok() {
+                kql::Type::Real
+            } else if matches!(text, "true" | "false" | "True" | "False") {
+                kql::Type::Bool
+            } else {
+                text_type(text)
+            };
+            types[i] = Some(types[i].map_or(found, |t| wider(t, found)));
+        }
+    }
+    Ok(names.into_iter().zip(types).map(|(name, t)| Column::new(name, t.unwrap_or(kql::Type::String))).collect())
+}

@@ -1,0 +1,101 @@
+//! The ids of events that were stored lately, so that a sender's repeat is recognised.
+//!
+//! Ids are kept by the UTC day of their arrival, for that day and the next. They are in the log with their rows;
+//! before a segment of the log goes, its ids are written to `ids/{day}.ids`, 16 bytes each.
+
+use crate::error::{Result, at};
+use std::collections::HashSet;
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// At most this many ids of one day are remembered (640 MB); beyond, repeats are stored again.
+const IDS_PER_DAY_MAX: usize = 20_000_000;
+
+pub(crate) struct RecentIds {
+    folder: PathBuf,
+    /// The day of `today`, counted from 0001-01-01.
+    day: i64,
+    today: HashSet<u128>,
+    yesterday: HashSet<u128>,
+    /// Ids that are in the log but not yet in a file.
+    unsaved: Vec<u128>,
+}
+
+impl RecentIds {
+    /// Reads the ids of `day` and the day before, and forgets older ones.
+    pub fn open(data: &Path, day: i64) -> Result<RecentIds> {
+        let folder = data.join("ids");
+        std::fs::create_dir_all(&folder).map_err(at(&folder))?;
+        let mut ids = RecentIds { folder, day, today: HashSet::new(), yesterday: HashSet::new(), unsaved: Vec::new() };
+        ids.today = ids.read(day)?;
+        ids.yesterday = ids.read(day - 1)?;
+        ids.forget_old()?;
+        Ok(ids)
+    }
+
+    fn path(&self, day: i64) -> PathBuf {
+        self.folder.join(format!("{day}.ids"))
+    }
+
+    fn read(&self, day: i64) -> Result<HashSet<u128>> {
+        let path = self.path(day);
+        match std::fs::read(&path) {
+            // A torn last id is dropped: its segment of the log still holds it.
+            Ok(bytes) => Ok(bytes.as_chunks::<16>().0.iter().map(|b| u128::from_le_bytes(*b)).collect()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(HashSet::new()),
+            Err(error) => Err(at(path)(error)),
+        }
+    }
+
+    fn forget_old(&self) -> Result<()> {
+        for entry in std::fs::read_dir(&self.folder).map_err(at(&self.folder))? {
+            let path = entry.map_err(at(&self.folder))?.path();
+            let day = path.file_stem().and_then(|s| s.to_str()).and_then(|s| s.parse::<i64>().ok());
+            if day.is_some_and(|d| d < self.day - 1) {
+                std::fs::remove_file(&path).map_err(at(&path))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves on to `day`, if it is later.
+    pub fn advance(&mut self, day: i64) -> Result<()> {
+        if day > self.day {
+            self.save()?;
+            let old = std::mem::take(&mut self.today);
+            self.yesterday = if day == self.day + 1 { old } else { HashSet::new() };
+            self.day = day;
+            self.forget_old()?;
+        }
+        Ok(())
+    }
+
+    pub fn contains(&self, id: u128) -> bool {
+        self.today.contains(&id) || self.yesterday.contains(&id)
+    }
+
+    pub fn insert(&mut self, id: u128) {
+        if self.today.len() < IDS_PER_DAY_MAX {
+            self.today.insert(id);
+            self.unsaved.push(id);
+        }
+    }
+
+    /// Writes the ids that only the log holds to their file.
+    pub fn save(&mut self) -> Result<()> {
+        if self.unsaved.is_empty() {
+            return Ok(());
+        }
+        let path = self.path(self.day);
+        let mut bytes = Vec::with_capacity(self.unsaved.len() * 16);
+        self.unsaved.iter().for_each(|id| bytes.extend_from_slice(&id.to_le_bytes()));
+        let mut file = OpenOptions::new().create(true).append(true).open(&path).map_err(at(&path))?;
+        // A torn id at the end would shift the ones after it.
+        let whole = file.metadata().map_err(at(&path))?.len() / 16 * 16;
+        file.set_len(whole).map_err(at(&path))?;
+        file.write_all(&bytes).and_then(|()| file.sync_all()).map_err(at(&path))?;
+        self.unsaved.clear();
+        Ok(())
+    }
+}

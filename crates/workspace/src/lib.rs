@@ -1,0 +1,27 @@
+//! Tables that last.
+//!
+//! A row goes log → hot rows → Delta file. [`Workspaces::append`] writes it to a durable log and answers when
+//! the log is on disk ([`log`]); from then on queries see it in memory ([`hot`]). A flush moves the hot rows of a
+//! table into Parquet files of a Delta Lake table, exactly once ([`delta`]), and the log is cut. Queries read the
+//! hot rows and the files as one table ([`scan`]).
+//!
+//! This crate knows databases, tables and rows; what the rows mean is not its business.
+
+mod catalog_file;
+mod delta;
+mod error;
+pub mod format;
+mod hot;
+mod ids;
+mod log;
+mod rows;
+mod scan;
+mod storage;
+mod store;
+mod writer;
+
+pub use catalog_file::TableSchema;
+pub use error::{Error, Result};
+pub use rows::{BatchBuilder, Reject};
+pub use store::{Options, TableInfo, Workspaces};
+pub use writer::{Append, Appended, EventId};

@@ -1,0 +1,207 @@
+//! Rows as table files hold them, and back: times as µs with the odd 100 ns digit beside them.
+//!
+//! | Kusto | Delta |
+//! |--|--|
+//! | datetime | timestamp (µs, UTC) |
+//! | timespan | long, 100 ns ticks |
+//! | guid, dynamic, string | string |
+//! | the others | their own |
+//!
+//! A datetime's 100 ns digit does not fit a µs timestamp. Files with such digits carry one more column, `_Ticks`:
+//! a string with one digit for each datetime column, in their order.
+
+use crate::error::Result;
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringBuilder, TimestampMicrosecondArray};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType};
+use deltalake_core::kernel::{DataType as DeltaType, StructField};
+use engine::Column;
+use engine::types::{DECIMAL_PRECISION, DECIMAL_SCALE};
+use kql::Type;
+use kql::datetime::{UNIX_EPOCH_TICKS, to_unix_micros};
+use kql::timespan::TICKS_PER_MICROSECOND;
+use std::sync::Arc;
+
+/// The column with the 100 ns digits; not part of the public schema.
+pub(crate) const TICKS_COLUMN: &str = "_Ticks";
+/// The column that tables are partitioned by: the day of TimeGenerated.
+pub(crate) const DAY_COLUMN: &str = "_Day";
+
+fn stored_type(of: Type) -> DataType {
+    match of {
+        Type::Bool => DataType::Boolean,
+        Type::Int => DataType::Int32,
+        Type::Long | Type::TimeSpan => DataType::Int64,
+        Type::Real => DataType::Float64,
+        Type::Decimal => DataType::Decimal128(DECIMAL_PRECISION, DECIMAL_SCALE),
+        Type::DateTime => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+        Type::String | Type::Guid | Type::Dynamic => DataType::Utf8,
+    }
+}
+
+/// The fields of a table's Delta schema.
+pub(crate) fn delta_fields(columns: &[Column]) -> Result<Vec<StructField>> {
+    let mut fields = Vec::with_capacity(columns.len() + 1);
+    for column in columns {
+        let of = match column.column_type {
+            Type::Bool => DeltaType::BOOLEAN,
+            Type::Int => DeltaType::INTEGER,
+            Type::Long | Type::TimeSpan => DeltaType::LONG,
+            Type::Real => DeltaType::DOUBLE,
+            Type::Decimal => DeltaType::decimal(DECIMAL_PRECISION, DECIMAL_SCALE.unsigned_abs())
+                .map_err(|e| deltalake_core::DeltaTableError::generic(e.to_string()))?,
+            Type::DateTime => DeltaType::TIMESTAMP,
+            Type::String | Type::Guid | Type::Dynamic => DeltaType::STRING,
+        };
+        fields.push(StructField::nullable(&column.name, of));
+    }
+    fields.push(StructField::nullable(DAY_COLUMN, DeltaType::DATE));
+    Ok(fields)
+}
+
+/// The schema with which files are read: strings as views, `_Ticks` included.
+pub(crate) fn read_schema(columns: &[Column]) -> SchemaRef {
+    let mut fields: Vec<Field> = columns
+        .iter()
+        .map(|c| match stored_type(c.column_type) {
+            DataType::Utf8 => Field::new(&c.name, DataType::Utf8View, true),
+            other => Field::new(&c.name, other, true),
+        })
+        .collect();
+    fields.push(Field::new(TICKS_COLUMN, DataType::Utf8View, true));
+    Arc::new(Schema::new(fields))
+}
+
+/// Rows in the engine's types as a file stores them.
+pub(crate) fn to_stored(columns: &[Column], batch: &RecordBatch) -> Result<RecordBatch> {
+    let mut fields = Vec::with_capacity(columns.len() + 1);
+    let mut arrays: Vec<ArrayRef> = Vec::with_capacity(columns.len() + 1);
+    let mut digits: Vec<Int64Array> = Vec::new();
+    for (column, array) in columns.iter().zip(batch.columns()) {
+        let of = stored_type(column.column_type);
+        let stored: ArrayRef = if column.column_type == Type::DateTime {
+            let ticks = array.as_primitive::<Int64Type>();
+            digits.push(ticks.unary(|t| (t - UNIX_EPOCH_TICKS).rem_euclid(TICKS_PER_MICROSECOND)));
+            let micros: TimestampMicrosecondArray = ticks.unary(to_unix_micros);
+            Arc::new(micros.with_timezone("UTC"))
+        } else {
+            cast(array, &of)?
+        };
+        fields.push(Field::new(&column.name, of, true));
+        arrays.push(stored);
+    }
+    let needs_digits = digits.iter().any(|d| d.iter().flatten().any(|x| x != 0));
+    if needs_digits {
+        let mut texts = StringBuilder::new();
+        for row in 0..batch.num_rows() {
+            let text: String = digits
+                .iter()
+                .map(|d| if d.is_valid(row) { (b'0' + d.value(row) as u8) as char } else { '0' })
+                .collect();
+            texts.append_value(text);
+        }
+        fields.push(Field::new(TICKS_COLUMN, DataType::Utf8, true));
+        arrays.push(Arc::new(texts.finish()));
+    }
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?)
+}
+
+/// Rows as a file stores them in the engine's types. `batch` has columns of [`read_schema`]; `places` gives for a
+/// datetime column its place among all datetime columns of the table, which is that of its digit in `_Ticks`.
+pub(crate) fn from_stored(
+    columns: &[Column],
+    places: &[usize],
+    schema: &SchemaRef,
+    batch: &RecordBatch,
+) -> Result<RecordBatch> {
+    let ticks_text = batch.column_by_name(TICKS_COLUMN).cloned();
+    let mut arrays: Vec<ArrayRef> = Vec::with_capacity(columns.len());
+    for column in columns {
+        let Some(array) = batch.column_by_name(&column.name) else {
+            arrays.push(arrow::array::new_null_array(&engine::types::arrow_type(column.column_type), batch.num_rows()));
+            continue;
+        };
+        arrays.push(match column.column_type {
+            Type::DateTime => {
+                let micros = array.as_primitive::<TimestampMicrosecondType>();
+                Arc::new(micros.unary::<_, Int64Type>(kql::datetime::from_unix_micros)) as ArrayRef
+            }
+            Type::String if array.null_count() > 0 => {
+                let texts = array.as_string_view();
+                Arc::new(texts.iter().map(|t| Some(t.unwrap_or(""))).collect::<arrow::array::StringViewArray>())
+            }
+            _ => array.clone(),
+        });
+    }
+    if let Some(texts) = ticks_text.filter(|t| t.null_count() < t.len()) {
+        add_digits(columns, places, &texts, &mut arrays);
+    }
+    let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    Ok(RecordBatch::try_new_with_options(schema.clone(), arrays, &options)?)
+}
+
+fn add_digits(columns: &[Column], places: &[usize], texts: &ArrayRef, arrays: &mut [ArrayRef]) {
+    let texts = texts.as_string_view();
+    for (i, _) in columns.iter().enumerate().filter(|(_, c)| c.column_type == Type::DateTime) {
+        let ticks = arrays[i].as_primitive::<Int64Type>();
+        let exact: Int64Array = ticks
+            .iter()
+            .zip(texts.iter())
+            .map(|(t, digits)| {
+                let digit = digits.and_then(|d| d.as_bytes().get(places[i])).map_or(0, |b| i64::from(b - b'0'));
+                t.map(|t| t + digit)
+            })
+            .collect();
+        arrays[i] = Arc::new(exact);
+    }
+}
+
+/// For each column the number of datetime columns before it.
+pub(crate) fn ticks_places(columns: &[Column]) -> Vec<usize> {
+    let mut before = 0;
+    let place = |c: &Column| {
+        let place = before;
+        before += usize::from(c.column_type == Type::DateTime);
+        place
+    };
+    columns.iter().map(place).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::StringViewArray;
+
+    #[test]
+    fn the_odd_digit_survives() {
+        let columns =
+            [Column::new("A", Type::DateTime), Column::new("S", Type::String), Column::new("B", Type::DateTime)];
+        let schema = engine::types::arrow_schema(&columns);
+        let exact = kql::datetime::parse("2026-03-02T10:00:00.1234567Z");
+        let before_1970 = kql::datetime::parse("1960-01-01T00:00:00.0000003Z");
+        let batch = RecordBatch::try_new(
+            schema.clone(),
+            vec![
+                Arc::new(Int64Array::from(vec![exact, None])),
+                Arc::new(StringViewArray::from(vec!["x", ""])),
+                Arc::new(Int64Array::from(vec![before_1970, Some(0)])),
+            ],
+        )
+        .expect("a batch");
+        let stored = to_stored(&columns, &batch).expect("stored");
+        let as_read = crate::hot::reshape(
+            &RecordBatch::try_from_iter(stored.schema().fields().iter().zip(stored.columns()).map(|(f, a)| {
+                let array = if *f.data_type() == DataType::Utf8 {
+                    cast(a, &DataType::Utf8View).expect("cast")
+                } else {
+                    a.clone()
+                };
+                (f.name().as_str(), array)
+            }))
+            .expect("a batch"),
+            &read_schema(&columns),
+        );
+        let back = from_stored(&columns, &ticks_places(&columns), &schema, &as_read).expect("read");
+        assert_eq!(back, batch);
+    }
+}
