@@ -13,8 +13,9 @@ pub mod functions;
 pub mod json;
 mod range;
 pub mod session;
+pub mod slot;
 pub mod types;
 
 pub use bind::Visualization;
-pub use session::{Answer, Error, Limits, Rows, Session};
+pub use session::{Answer, Error, Limits, Prepared, Rows, Session};
 pub use types::Column;

@@ -7,8 +7,9 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
-use datafusion::execution::{SendableRecordBatchStream, SessionState, SessionStateBuilder};
-use datafusion::physical_plan::execute_stream;
+use datafusion::execution::{SendableRecordBatchStream, SessionState, SessionStateBuilder, TaskContext};
+use datafusion::physical_plan::execution_plan::reset_plan_states;
+use datafusion::physical_plan::{ExecutionPlan, collect, execute_stream};
 use datafusion::prelude::SessionConfig;
 use futures::TryStreamExt;
 use kql::Diagnostic;
@@ -77,6 +78,20 @@ pub struct Answer {
     pub columns: Vec<Column>,
     pub visualization: Option<Visualization>,
     pub batches: Vec<RecordBatch>,
+}
+
+/// A query that is planned and can be run again and again.
+pub struct Prepared {
+    pub columns: Vec<Column>,
+    plan: Arc<dyn ExecutionPlan>,
+    context: Arc<TaskContext>,
+}
+
+impl Prepared {
+    pub async fn run(&self) -> Result<Vec<RecordBatch>, Error> {
+        let fresh = reset_plan_states(self.plan.clone())?;
+        Ok(collect(fresh, self.context.clone()).await?)
+    }
 }
 
 impl Rows {
@@ -156,6 +171,31 @@ impl Session {
     pub async fn columns(&self, catalog: &dyn Catalog, database: &str, text: &str) -> Result<Vec<Vec<Column>>, Error> {
         let rows = self.query(catalog, database, text).await?;
         Ok(rows.into_iter().map(|r| r.columns).collect())
+    }
+
+    /// Plans a query of one statement, to be run many times over tables whose rows change ([`crate::slot`]). What
+    /// `now()` and `toscalar(...)` mean is fixed here.
+    pub async fn prepare(&self, catalog: &dyn Catalog, database: &str, text: &str) -> Result<Prepared, Error> {
+        let parsed = kql::parse(text);
+        if !parsed.diagnostics.is_empty() {
+            return Err(Error::Query(parsed.diagnostics));
+        }
+        let outcome = Binder::new(catalog, database, kql::datetime::now(), &[]).script(&parsed.script);
+        let mut bound = match outcome {
+            Ok(bound) => bound,
+            Err(Stop::Diagnostic(diagnostic)) => return Err(Error::Query(vec![*diagnostic])),
+            Err(Stop::Needs(_)) => {
+                return Err(Error::Run("a prepared query cannot depend on the result of another".to_owned()));
+            }
+        };
+        let (Some(statement), true) = (bound.pop(), bound.is_empty()) else {
+            return Err(Error::Run("a prepared query must have one statement".to_owned()));
+        };
+        let mut state = self.state(1);
+        // A plan that is run again must not remember what an earlier run learnt about its rows.
+        state.config_mut().options_mut().optimizer.enable_dynamic_filter_pushdown = false;
+        let plan = state.create_physical_plan(&statement.plan).await?;
+        Ok(Prepared { columns: statement.columns, plan, context: state.task_ctx() })
     }
 
     async fn run(&self, bound: Bound) -> Result<Rows, Error> {

@@ -126,6 +126,36 @@ impl DeltaFiles {
     }
 }
 
+impl DeltaFiles {
+    /// Takes files out of the table and removes them from the disk.
+    pub async fn remove(&mut self, gone: &[PathBuf]) -> Result<()> {
+        let snapshot = self.table.snapshot()?;
+        let is_gone =
+            |view: &deltalake_core::kernel::LogicalFileView| gone.contains(&self.folder.join(view.path().as_ref()));
+        let removes: Vec<Action> =
+            snapshot.log_data().into_iter().filter(is_gone).map(|v| Action::Remove(v.remove_action(true))).collect();
+        if removes.is_empty() {
+            return Ok(());
+        }
+        let properties = CommitProperties::default().with_cleanup_expired_logs(Some(false));
+        let committed = CommitBuilder::from(properties)
+            .with_actions(removes)
+            .build(Some(snapshot), self.table.log_store(), DeltaOperation::Delete { predicate: None })
+            .into_prepared_commit_future()
+            .await?
+            .await?;
+        sync_log(&self.folder, committed.version)?;
+        match committed.await {
+            Ok(done) => self.table.state = Some(done.snapshot()),
+            Err(_) => self.table.update_state().await?,
+        }
+        for path in gone {
+            std::fs::remove_file(path).map_err(at(path))?;
+        }
+        Ok(())
+    }
+}
+
 /// Makes a commit of the Delta log durable; deltalake does not.
 fn sync_log(folder: &Path, version: u64) -> Result<()> {
     let log = folder.join("_delta_log");

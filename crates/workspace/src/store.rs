@@ -329,6 +329,21 @@ impl Workspaces {
         answer.await.map_err(|_| stopped())?
     }
 
+    /// Removes the files of a table whose rows are all older than `oldest_ticks`, by the time column.
+    pub async fn drop_older_than(&self, database: &str, table: &str, oldest_ticks: i64) -> Result<()> {
+        let state = self.inner.tables.get(database, table)?;
+        let mut delta = state.delta.lock().await;
+        let is_old = |file: &DataFile| file.times.is_some_and(|(_, greatest)| greatest < oldest_ticks);
+        let (old, kept) = state.rows.read().files.iter().cloned().partition::<Vec<_>, _>(is_old);
+        if old.is_empty() {
+            return Ok(());
+        }
+        // First out of sight of new queries, then off the disk.
+        state.rows.write().files = Arc::new(kept);
+        let paths: Vec<PathBuf> = old.into_iter().map(|f| f.path).collect();
+        delta.remove(&paths).await
+    }
+
     /// Moves the hot rows of all tables to files.
     pub async fn flush(&self) -> Result<()> {
         self.flush_due(|_| true).await

@@ -38,12 +38,14 @@ pub struct Append {
 }
 
 /// What became of an append.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct Appended {
     /// Rows stored, over all tables.
     pub rows: usize,
     /// Rows left out because their event was stored before.
     pub repeated: usize,
+    /// The rows that were stored, under the columns of their tables.
+    pub stored: Vec<RecordBatch>,
 }
 
 pub(crate) enum Request {
@@ -123,7 +125,7 @@ impl Writer {
         self.ids.advance(datetime::now() / TICKS_PER_DAY)?;
         let mut rows = Vec::new();
         let mut fresh: Vec<u128> = Vec::new();
-        let mut appended = Appended { rows: 0, repeated: 0 };
+        let mut appended = Appended::default();
         for (i, (table, batch)) in append.tables.into_iter().enumerate() {
             let shaped = self.tables.shape(&append.database, &table, &batch)?;
             let kept = match append.ids.get(i).filter(|ids| ids.len() == batch.num_rows()) {
@@ -137,6 +139,7 @@ impl Writer {
             appended.repeated += batch.num_rows() - kept.num_rows();
             appended.rows += kept.num_rows();
             if kept.num_rows() > 0 {
+                appended.stored.push(kept.clone());
                 rows.push(TableRows { database: append.database.clone(), table, batch: kept });
             }
         }

@@ -1,0 +1,144 @@
+//! All rules together: raw events in, alerts and recommendations out.
+
+use crate::alerts::{Alert, AlertEvaluator};
+use crate::content::{AlertRule, RecommendationRule};
+use crate::recommendations::{Change, RecommendationEvaluator, Standing};
+use crate::tables::{RAW_EVENTS, columns};
+use crate::{Error, Settings};
+use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::Int64Type;
+use engine::Session;
+use serde_json::{Map, Value};
+use std::collections::HashMap;
+
+/// Snapshots of at most this many devices are kept; beyond, the ones heard of longest ago go.
+const DEVICES_MAX: usize = 100_000;
+
+/// What a batch of events gave.
+#[derive(Debug, Default)]
+pub struct Findings {
+    pub alerts: Vec<Alert>,
+    pub changes: Vec<Change>,
+}
+
+/// Every rule, and each device's latest snapshots.
+pub struct Detector {
+    alerts: Vec<AlertEvaluator>,
+    recommendations: Vec<RecommendationEvaluator>,
+    /// By device, by event name: the rows of the newest snapshot and its time.
+    snapshots: HashMap<String, HashMap<String, Snapshot>>,
+}
+
+struct Snapshot {
+    batch: RecordBatch,
+    ticks: i64,
+}
+
+/// The columns of a batch of raw events that detection itself reads.
+struct RawEvents<'b> {
+    batch: &'b RecordBatch,
+}
+
+impl RawEvents<'_> {
+    fn text(&self, name: &str, row: usize) -> &str {
+        self.batch.column_by_name(name).map_or("", |c| c.as_string_view().value(row))
+    }
+
+    fn time(&self, row: usize) -> i64 {
+        let times = self.batch.column_by_name("TimeStamp").map(|c| c.as_primitive::<Int64Type>());
+        times.filter(|t| t.is_valid(row)).map_or(0, |t| t.value(row))
+    }
+}
+
+impl Detector {
+    /// Plans all rules. A rule that cannot be planned is an error that names it.
+    pub async fn new(
+        session: &Session,
+        alerts: Vec<AlertRule>,
+        recommendations: Vec<RecommendationRule>,
+    ) -> Result<Detector, Error> {
+        let mut detector = Detector { alerts: Vec::new(), recommendations: Vec::new(), snapshots: HashMap::new() };
+        for rule in alerts {
+            detector.alerts.push(AlertEvaluator::new(rule, session).await?);
+        }
+        for rule in recommendations {
+            detector.recommendations.push(RecommendationEvaluator::new(rule, session).await?);
+        }
+        Ok(detector)
+    }
+
+    /// Notes an alert of an earlier run.
+    pub fn remember_alert(&mut self, rule_id: &str, key: &str, end_ticks: i64) {
+        self.alerts.iter_mut().for_each(|a| a.remember(rule_id, key, end_ticks));
+    }
+
+    /// Notes where a recommendation stood for a device in an earlier run.
+    pub fn remember_recommendation(&mut self, name: &str, device_id: &str, standing: &Standing) {
+        for evaluator in self.recommendations.iter_mut().filter(|r| r.rule.name == name) {
+            evaluator.remember(device_id, standing.clone());
+        }
+    }
+
+    /// Judges new raw events, rows of the raw-event table. A rule that fails at run time is logged and passed over:
+    /// one bad rule must not silence the others.
+    pub async fn judge(&mut self, batch: &RecordBatch, now_ticks: i64) -> Result<Findings, Error> {
+        debug_assert_eq!(batch.num_columns(), columns(RAW_EVENTS).len());
+        let mut findings = Findings::default();
+        for evaluator in &mut self.alerts {
+            match evaluator.judge(batch, now_ticks).await {
+                Ok(alerts) => findings.alerts.extend(alerts),
+                Err(error) => tracing::error!(%error, "an alert rule failed"),
+            }
+        }
+        for (device, name, ticks) in self.take_snapshots(batch)? {
+            for evaluator in self.recommendations.iter_mut().filter(|r| r.reads(&name)) {
+                let inputs = self.snapshots.get(&device).into_iter().flatten();
+                let inputs = inputs.filter(|(n, _)| evaluator.reads(n)).map(|(_, s)| s.batch.clone()).collect();
+                match evaluator.judge(&device, inputs, ticks, now_ticks).await {
+                    Ok(change) => findings.changes.extend(change),
+                    Err(error) => tracing::error!(%error, "a recommendation rule failed"),
+                }
+            }
+        }
+        Ok(findings)
+    }
+
+    /// The row of a change.
+    pub fn recommendation_row(&self, change: &Change, settings: &Settings) -> Map<String, Value> {
+        let evaluator = self.recommendations.iter().find(|r| r.rule.name == change.name);
+        evaluator.map(|e| e.row(change, settings)).unwrap_or_default()
+    }
+
+    /// Keeps the snapshots of a batch that are newer than the known ones; which devices and names they are of, in the
+    /// order of the batch.
+    fn take_snapshots(&mut self, batch: &RecordBatch) -> Result<Vec<(String, String, i64)>, Error> {
+        let events = RawEvents { batch };
+        let mut taken: Vec<(String, String, i64)> = Vec::new();
+        let mut seen: Vec<&str> = Vec::new();
+        for row in 0..batch.num_rows() {
+            let id = events.text("IoTRawEventId", row);
+            if !events.text("RawEventCategory", row).eq_ignore_ascii_case("periodic") || seen.contains(&id) {
+                continue;
+            }
+            seen.push(id);
+            let (device, name) = (events.text("DeviceId", row), events.text("RawEventName", row));
+            let ticks = events.time(row);
+            let of_device = self.snapshots.entry(device.to_owned()).or_default();
+            if of_device.get(name).is_some_and(|known| known.ticks > ticks) {
+                continue;
+            }
+            let same: BooleanArray =
+                (0..batch.num_rows()).map(|r| Some(events.text("IoTRawEventId", r) == id)).collect();
+            let snapshot = Snapshot { batch: filter_record_batch(batch, &same)?, ticks };
+            of_device.insert(name.to_owned(), snapshot);
+            taken.push((device.to_owned(), name.to_owned(), ticks));
+        }
+        while self.snapshots.len() > DEVICES_MAX {
+            let newest = |s: &HashMap<String, Snapshot>| s.values().map(|s| s.ticks).max().unwrap_or(0);
+            let oldest = self.snapshots.iter().min_by_key(|(_, s)| newest(s)).map(|(d, _)| d.clone());
+            oldest.map(|device| self.snapshots.remove(&device));
+        }
+        Ok(taken)
+    }
+}

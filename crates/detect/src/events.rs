@@ -1,0 +1,51 @@
+//! From messages to rows: one row of the raw-event table for each payload item.
+
+use crate::tables::{RAW_EVENTS, rows};
+use crate::{Error, Settings};
+use arrow::array::RecordBatch;
+use messages::Event;
+use messages::intake::Delivery;
+use serde_json::{Map, Value, json};
+use workspace::EventId;
+
+/// The raw-event rows of a message and, for each row, the id of its event.
+pub fn raw_rows(delivery: &Delivery, settings: &Settings) -> Result<(RecordBatch, Vec<EventId>), Error> {
+    let mut objects = Vec::new();
+    let mut ids = Vec::new();
+    for event in &delivery.message.events {
+        let empty = [Map::new()];
+        let items: &[Map<String, Value>] = if event.payload.is_empty() { &empty } else { &event.payload };
+        for item in items {
+            objects.push(raw_row(delivery, event, item, settings));
+            ids.push(EventId::new(&delivery.device_id, &event.id));
+        }
+    }
+    Ok((rows(RAW_EVENTS, &objects)?, ids))
+}
+
+fn raw_row(delivery: &Delivery, event: &Event, item: &Map<String, Value>, settings: &Settings) -> Map<String, Value> {
+    let details = Value::Object(item.clone()).to_string();
+    let row = json!({
+        "TenantId": settings.workspace_id,
+        "TimeGenerated": kql::datetime::format(delivery.received_ticks),
+        "TimeStamp": event.timestamp_utc,
+        "AgentVersion": delivery.message.agent_version,
+        "AssociatedResourceId": settings.hub_resource_id,
+        "AzureSubscriptionId": settings.subscription_id,
+        "DeviceId": delivery.device_id,
+        "IoTRawEventId": event.id,
+        "RawEventName": event.name,
+        "RawEventCategory": event.category.name(),
+        "RawEventType": event.event_type.name(),
+        "IsEmpty": event.is_empty,
+        "_BilledSize": details.len(),
+        "_IsBillable": "False",
+        "EventDetails": details,
+        "SourceSystem": "Turnstone",
+        "Type": RAW_EVENTS,
+    });
+    match row {
+        Value::Object(row) => row,
+        _ => Map::new(),
+    }
+}
