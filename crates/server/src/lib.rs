@@ -1,8 +1,10 @@
-//! The HTTP interfaces of Turnstone: Kusto's query, management and streaming-ingestion forms, and health.
+//! The HTTP interfaces of Turnstone: Kusto's query, management and streaming-ingestion forms, our own `/api/v1`, and
+//! health.
 //!
 //! Each family of paths answers errors in its own shape ([`kusto::error`]). Nothing here knows what the data
 //! means; requests become calls of the engine and the workspace.
 
+mod api;
 pub mod auth;
 pub mod kusto;
 pub mod listen;
@@ -12,6 +14,7 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::get;
 use engine::Session;
+use hub::Registry;
 use std::sync::Arc;
 use workspace::Workspaces;
 
@@ -25,6 +28,9 @@ pub struct Services {
 }
 
 /// All routes of this crate.
-pub fn router(services: Arc<Services>) -> Router {
-    Router::new().route("/healthz", get(|| async { (StatusCode::OK, "ok\n") })).merge(kusto::router(services))
+pub fn router(services: Arc<Services>, registry: Registry) -> Router {
+    Router::new()
+        .route("/healthz", get(|| async { (StatusCode::OK, "ok\n") }))
+        .merge(kusto::router(services.clone()))
+        .merge(api::router(services, registry))
 }

@@ -1,7 +1,7 @@
 //! Reading rows from the formats that people have: CSV and JSON.
 
 use crate::rows::{BatchBuilder, Reject};
-use arrow::array::RecordBatch;
+use arrow::array::{Array, RecordBatch};
 use engine::Column;
 use serde_json::Value;
 
@@ -183,4 +183,55 @@ pub fn infer_csv(bytes: &[u8]) -> crate::Result<Vec<Column>> {
         }
     }
     Ok(names.into_iter().zip(types).map(|(name, t)| Column::new(name, t.unwrap_or(kql::Type::String))).collect())
+}
+
+/// Reads a Parquet file, its columns in Kusto's types. Columns of types that Kusto has no match for become strings.
+pub fn read_parquet(bytes: Vec<u8>) -> crate::Result<(Vec<Column>, Vec<RecordBatch>)> {
+    use arrow::datatypes::DataType;
+    use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(bytes::Bytes::from(bytes))?;
+    let columns: Vec<Column> = builder
+        .schema()
+        .fields()
+        .iter()
+        .map(|field| {
+            let of = match field.data_type() {
+                DataType::Boolean => kql::Type::Bool,
+                DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::UInt8 | DataType::UInt16 => {
+                    kql::Type::Int
+                }
+                DataType::Int64 | DataType::UInt32 | DataType::UInt64 => kql::Type::Long,
+                DataType::Float16 | DataType::Float32 | DataType::Float64 => kql::Type::Real,
+                DataType::Decimal128(_, _) | DataType::Decimal256(_, _) => kql::Type::Decimal,
+                DataType::Timestamp(_, _) | DataType::Date32 | DataType::Date64 => kql::Type::DateTime,
+                _ => kql::Type::String,
+            };
+            Column::new(field.name(), of)
+        })
+        .collect();
+    let schema = engine::types::arrow_schema(&columns);
+    let mut batches = Vec::new();
+    for batch in builder.build()? {
+        let batch = batch?;
+        let arrays = batch.columns().iter().zip(&columns).map(|(array, column)| from_arrow(array, column.column_type));
+        batches.push(RecordBatch::try_new(schema.clone(), arrays.collect::<crate::Result<_>>()?)?);
+    }
+    Ok((columns, batches))
+}
+
+fn from_arrow(array: &arrow::array::ArrayRef, of: kql::Type) -> crate::Result<arrow::array::ArrayRef> {
+    use arrow::array::AsArray;
+    use arrow::compute::cast;
+    use arrow::datatypes::{DataType, Int64Type, TimeUnit, TimestampMicrosecondType};
+    if of == kql::Type::DateTime {
+        let micros = cast(array, &DataType::Timestamp(TimeUnit::Microsecond, None))?;
+        let ticks = micros.as_primitive::<TimestampMicrosecondType>();
+        return Ok(std::sync::Arc::new(ticks.unary::<_, Int64Type>(kql::datetime::from_unix_micros)));
+    }
+    let cast = cast(array, &engine::types::arrow_type(of))?;
+    if of == kql::Type::String && cast.null_count() > 0 {
+        let texts = cast.as_string_view().iter().map(|t| Some(t.unwrap_or("")));
+        return Ok(std::sync::Arc::new(texts.collect::<arrow::array::StringViewArray>()));
+    }
+    Ok(cast)
 }

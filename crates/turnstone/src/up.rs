@@ -1,0 +1,217 @@
+//! `turnstone up`: everything in one process, and the local agent beside it.
+
+use crate::Failure;
+use crate::settings::{Endpoints, Instance, default_data_folder};
+use clap::Args;
+use detect::{Detector, Pipeline, Settings, builtin};
+use engine::{Limits, Session};
+use hub::Registry;
+use hub::https::Door;
+use iothub::ConnectionString;
+use server::auth::AdminToken;
+use server::{Services, listen, tls};
+use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use workspace::Workspaces;
+
+/// The database, hub and resource group that a first start makes.
+const DATABASE: &str = "default";
+const HUB: &str = "hub";
+const RESOURCE_GROUP: &str = "default";
+/// How long the local agent has to end by itself.
+const AGENT_STOP_TIMEOUT: Duration = Duration::from_secs(3);
+
+#[derive(Args)]
+#[command(after_help = "Examples:
+  turnstone up                             with a local agent, in the user's data folder
+  turnstone up --raw-events                also store the raw events that devices send
+  turnstone up --data /srv/turnstone --https 0.0.0.0:8443 --no-agent")]
+pub struct Options {
+    /// The folder for everything that is kept.
+    #[arg(long, env = "TURNSTONE_DATA", value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Where to listen for plain HTTP; loopback only. Port 0 takes a free one.
+    #[arg(long, env = "TURNSTONE_HTTP", default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
+    http: SocketAddr,
+    /// Where to listen for HTTPS.
+    #[arg(long, env = "TURNSTONE_HTTPS", default_value = "0.0.0.0:8443", value_name = "ADDRESS")]
+    https: SocketAddr,
+    /// Store the raw events that devices send, in SecurityIoTRawEvent.
+    #[arg(long, env = "TURNSTONE_RAW_EVENTS")]
+    raw_events: bool,
+    /// Start no agent for this machine itself.
+    #[arg(long, env = "TURNSTONE_NO_AGENT")]
+    no_agent: bool,
+}
+
+pub fn run(options: Options) -> Result<(), Failure> {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("TURNSTONE_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,deltalake_core=warn,datafusion=warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::run)?;
+    let result = runtime.block_on(serve(options));
+    // Queries that are still computing do not hold up the end.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    result
+}
+
+async fn serve(options: Options) -> Result<(), Failure> {
+    let data = options.data.unwrap_or_else(default_data_folder);
+    std::fs::create_dir_all(&data).map_err(|e| Failure::run(format!("{}: {e}", data.display())))?;
+    let workspace_options =
+        workspace::Options { solution: Some(detect::tables::SOLUTION.to_owned()), ..workspace::Options::default() };
+    let workspaces = Workspaces::open(&data.join("workspace"), workspace_options)
+        .await
+        .map_err(|e| Failure::run(format!("failed to open the workspace: {e}")))?;
+    tls::ensure_certificates(&data).map_err(|e| Failure::run(format!("failed to {e}")))?;
+    let admin_token =
+        AdminToken::load_or_create(&data).map_err(|e| Failure::run(format!("{}: {e}", data.display())))?;
+    let instance = Instance::load_or_create(&data)?;
+    let session = Session::new(Limits::default()).map_err(Failure::run)?;
+    let registry = Registry::open(&data.join("hub.sqlite"))
+        .await
+        .map_err(|e| Failure::run(format!("failed to open the registry: {e}")))?;
+    let detector = Detector::new(
+        &session,
+        builtin::alert_rules().map_err(Failure::run)?,
+        builtin::recommendation_rules().map_err(Failure::run)?,
+    )
+    .await
+    .map_err(Failure::run)?;
+    let settings = Settings {
+        database: DATABASE.to_owned(),
+        workspace_id: instance.workspace_id.clone(),
+        subscription_id: instance.subscription_id.clone(),
+        resource_group: RESOURCE_GROUP.to_owned(),
+        hub_resource_id: format!(
+            "/subscriptions/{}/resourceGroups/{RESOURCE_GROUP}/providers/Microsoft.Devices/IotHubs/{HUB}",
+            instance.subscription_id
+        ),
+        store_raw_events: options.raw_events,
+    };
+    let pipeline =
+        Pipeline::start(workspaces.clone(), session.clone(), detector, settings).await.map_err(Failure::run)?;
+    let door = Arc::new(Door { registry: registry.clone(), intake: Arc::new(pipeline) });
+    let services =
+        Services { workspaces: workspaces.clone(), session, admin_token, default_database: DATABASE.to_owned() };
+    let router = server::router(Arc::new(services), registry.clone()).merge(hub::https::router(door));
+
+    let failed = |e: listen::Error| Failure::run(format!("failed to {e}"));
+    let http = listen::bind_http(options.http).map_err(failed)?;
+    let https = listen::bind_https(options.https).map_err(failed)?;
+    let endpoints = Endpoints {
+        http: format!("http://{}", http.address),
+        https: format!("https://localhost:{}", https.address.port()),
+    };
+    let stop = listen::Stop::default();
+    let mut servers = tokio::task::JoinSet::new();
+    servers.spawn({
+        let (router, stop) = (router.clone(), stop.clone());
+        async move { listen::serve_http(http, router, &stop).await }
+    });
+    servers.spawn({
+        let (stop, data) = (stop.clone(), data.clone());
+        async move { listen::serve_https(https, router, &data, &stop).await }
+    });
+    endpoints.save(&data).map_err(|e| Failure::run(format!("{}: {e}", data.display())))?;
+    let agent = if options.no_agent { None } else { start_agent(&data, &endpoints, &registry).await };
+    announce(&endpoints, &data);
+
+    let mut terminate = signal(SignalKind::terminate()).map_err(Failure::run)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::run)?;
+    let ended = tokio::select! {
+        _ = terminate.recv() => None,
+        _ = interrupt.recv() => None,
+        ended = servers.join_next() => ended,
+    };
+    if let Some(Ok(Err(error))) = ended {
+        return Err(failed(error));
+    }
+    tracing::info!("stopping");
+    if let Some(agent) = agent {
+        stop_agent(agent).await;
+    }
+    stop.stop();
+    while servers.join_next().await.is_some() {}
+    workspaces.close().await;
+    Ok(())
+}
+
+/// The ready line, on standard output, and what to try next.
+fn announce(endpoints: &Endpoints, data: &Path) {
+    println!("turnstone is ready at {} and {}", endpoints.http, endpoints.https);
+    let flag = if data == default_data_folder() { String::new() } else { format!(" --data {}", data.display()) };
+    eprintln!(
+        "
+Try next:
+  turnstone query{flag} 'SecurityRecommendation | project TimeGenerated, DeviceId, RecommendationSeverity, RecommendationDisplayName'
+  turnstone query{flag} 'SecurityAlert | take 10'
+  turnstone doctor{flag}
+"
+    );
+}
+
+/// Starts the agent for this machine, with an identity of its own. That there is none to start is no failure of the
+/// server: it says so and goes on.
+async fn start_agent(data: &Path, endpoints: &Endpoints, registry: &Registry) -> Option<tokio::process::Child> {
+    let program = std::env::current_exe().ok()?.with_file_name("turnstone-agent");
+    if !program.exists() {
+        tracing::warn!(program = %program.display(), "there is no agent program beside this one; this machine is not watched");
+        return None;
+    }
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let device_id: String = name.trim().chars().filter(|c| iothub::is_valid_id(&c.to_string())).collect();
+    let device_id = if device_id.is_empty() { "this-machine".to_owned() } else { device_id };
+    let device = match registry.device(&device_id).await {
+        Ok(Some(device)) => device,
+        Ok(None) => registry.create_device(&device_id).await.ok()?,
+        Err(error) => {
+            tracing::error!(%error, "the local agent has no identity");
+            return None;
+        }
+    };
+    let connection = ConnectionString {
+        host: endpoints.https.trim_start_matches("https://").to_owned(),
+        device_id,
+        module_id: None,
+        key: device.primary_key,
+    };
+    let folder = data.join("agent");
+    let path = folder.join("connection-string");
+    let written = std::fs::create_dir_all(&folder).and_then(|()| {
+        let mut options = std::fs::OpenOptions::new();
+        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&path)?;
+        std::io::Write::write_all(&mut file, connection.reveal().as_bytes())
+    });
+    if let Err(error) = written {
+        tracing::error!(%error, path = %path.display(), "the local agent's connection string was not written");
+        return None;
+    }
+    let started = tokio::process::Command::new(&program)
+        .arg("run")
+        .arg("--connection-string-file")
+        .arg(&path)
+        .arg("--state")
+        .arg(&folder)
+        .arg("--ca")
+        .arg(data.join("ca.pem"))
+        .args(["--snapshot-seconds", "60"])
+        .stdin(std::process::Stdio::null())
+        .kill_on_drop(true)
+        .spawn();
+    started.inspect_err(|error| tracing::error!(%error, "the local agent did not start")).ok()
+}
+
+/// Asks the agent to end, and ends it when it does not.
+async fn stop_agent(mut agent: tokio::process::Child) {
+    if let Some(id) = agent.id().and_then(|id| i32::try_from(id).ok()) {
+        let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(id), nix::sys::signal::Signal::SIGTERM);
+    }
+    if tokio::time::timeout(AGENT_STOP_TIMEOUT, agent.wait()).await.is_err() {
+        let _ = agent.kill().await;
+    }
+}
