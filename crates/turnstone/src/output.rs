@@ -1,6 +1,9 @@
 //! Printing results: as a table for people, or as JSON, CSV or Markdown for other programs.
 
 use clap::ValueEnum;
+use comfy_table::TableComponent::{
+    BottomBorder, HorizontalLines, LeftBorderIntersections, MiddleIntersections, RightBorderIntersections, TopBorder,
+};
 use serde_json::Value;
 use std::fmt::Write as _;
 
@@ -50,6 +53,17 @@ impl Result {
     fn table(&self) -> String {
         let mut table = comfy_table::Table::new();
         table.load_preset(comfy_table::presets::UTF8_HORIZONTAL_ONLY);
+        // A line under the header is enough.
+        for line in [
+            HorizontalLines,
+            LeftBorderIntersections,
+            MiddleIntersections,
+            RightBorderIntersections,
+            TopBorder,
+            BottomBorder,
+        ] {
+            table.remove_style(line);
+        }
         table.set_header(&self.names);
         for row in &self.rows {
             table.add_row(row.iter().map(text));

@@ -22,6 +22,8 @@ use workspace::Workspaces;
 const DATABASE: &str = "default";
 const HUB: &str = "hub";
 const RESOURCE_GROUP: &str = "default";
+/// What is logged when TURNSTONE_LOG does not say: our own crates' news, and what others warn of.
+const LOG_FILTER: &str = "warn,turnstone=info,server=info,hub=info,detect=info,workspace=info";
 /// How long the local agent has to end by itself.
 const AGENT_STOP_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -50,8 +52,9 @@ pub struct Options {
 
 pub fn run(options: Options) -> Result<(), Failure> {
     let filter = tracing_subscriber::EnvFilter::try_from_env("TURNSTONE_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,deltalake_core=warn,datafusion=warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(LOG_FILTER));
+    let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(is_terminal).init();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::run)?;
     let result = runtime.block_on(serve(options));
     // Queries that are still computing do not hold up the end.
