@@ -59,11 +59,11 @@ pub struct Pipeline {
 
 /// Makes the tables of a security workspace, where they are not there yet.
 pub async fn create_tables(workspaces: &Workspaces, database: &str) -> Result<(), Error> {
-    workspaces.create_database(database)?;
+    workspaces.create_database(database).await?;
     for schema in SCHEMAS.iter() {
         workspaces.create_merge_table(database, schema).await?;
     }
-    workspaces.create_database(INTERNAL_DATABASE)?;
+    workspaces.create_database(INTERNAL_DATABASE).await?;
     let window = TableSchema { name: WINDOW_TABLE.to_owned(), columns: columns(RAW_EVENTS).to_vec() };
     workspaces.create_merge_table(INTERNAL_DATABASE, &window).await?;
     Ok(())

@@ -92,11 +92,12 @@ async fn take(
     let sender = credentials::check(&door.registry, token, device, module, now_unix_seconds)
         .await
         .map_err(|refusal| turned_away(device, &refusal))?;
-    let Ok(bytes) = to_bytes(body, MESSAGE_BYTES_MAX).await else {
-        let message = format!("the message is larger than {MESSAGE_BYTES_MAX} bytes");
-        let reason = Invalid { field: String::new(), problem: message.clone() };
-        note(door, &sender, reason, MESSAGE_BYTES_MAX + 1, now).await;
-        return Err(HubError::new(StatusCode::PAYLOAD_TOO_LARGE, "MessageTooLarge", message));
+    let bytes = match to_bytes(body, MESSAGE_BYTES_MAX).await {
+        Ok(bytes) => bytes,
+        Err(error) if !error.to_string().contains("length limit") => {
+            return Err(HubError::new(StatusCode::BAD_REQUEST, "ArgumentInvalid", "the body broke off"));
+        }
+        Err(_) => return Err(too_large(door, &sender, now).await),
     };
     if headers.get(INTERFACE_HEADER).and_then(|v| v.to_str().ok()) != Some(SECURITY_INTERFACE) {
         let message = format!(
@@ -113,7 +114,10 @@ async fn take(
         }
     };
     let delivery = Delivery { device_id: sender.device_id, module_id: sender.module_id, message, received_ticks: now };
-    match door.intake.accept(delivery).await {
+    // In a task of its own: a sender that hangs up must not keep its message from being judged.
+    let intake = door.intake.clone();
+    let accepted = tokio::spawn(async move { intake.accept(delivery).await }).await;
+    match accepted.unwrap_or_else(|e| Err(NotKept::Failed(e.to_string()))) {
         Ok(()) => Ok(StatusCode::NO_CONTENT),
         Err(error @ NotKept::Busy) => {
             Err(HubError::new(StatusCode::TOO_MANY_REQUESTS, "ThrottlingBacklogTimeout", error.to_string()))
@@ -127,6 +131,13 @@ async fn take(
             ))
         }
     }
+}
+
+async fn too_large(door: &Door, sender: &Sender, received_ticks: i64) -> HubError {
+    let problem = format!("is larger than {MESSAGE_BYTES_MAX} bytes");
+    let message = format!("the message {problem}");
+    note(door, sender, Invalid { field: String::new(), problem }, MESSAGE_BYTES_MAX + 1, received_ticks).await;
+    HubError::new(StatusCode::PAYLOAD_TOO_LARGE, "MessageTooLarge", message)
 }
 
 async fn note(door: &Door, sender: &Sender, reason: Invalid, size_bytes: usize, received_ticks: i64) {

@@ -215,7 +215,7 @@ fn split_zone(text: &str) -> Option<(&str, i64)> {
     let zone = &text[at + 1..];
     let (hours, minutes) = match zone.split_once(':') {
         Some((h, m)) => (digits(h)?, digits(m)?),
-        None if zone.len() == 4 => (digits(&zone[..2])?, digits(&zone[2..])?),
+        None if zone.len() == 4 && zone.is_ascii() => (digits(&zone[..2])?, digits(&zone[2..])?),
         None => (digits(zone)?, 0),
     };
     (hours <= 14 && minutes < 60).then_some((&text[..at], sign * (hours * TICKS_PER_HOUR + minutes * TICKS_PER_MINUTE)))

@@ -51,13 +51,12 @@ pub fn scale(number: &str, unit_ticks: i64) -> Option<i64> {
         return None;
     }
     let mut ticks = whole.parse::<i128>().ok()?.checked_mul(i128::from(unit_ticks))?;
-    let mut weight = i128::from(unit_ticks);
-    let mut remainder = 0i128;
+    let (mut remainder, mut divisor) = (0i128, 1i128);
     for digit in fraction.bytes().take(18) {
         remainder = remainder * 10 + i128::from(digit - b'0');
-        weight *= 10;
+        divisor *= 10;
     }
-    ticks += remainder * i128::from(unit_ticks) * i128::from(unit_ticks) / weight;
+    ticks += remainder * i128::from(unit_ticks) / divisor;
     i64::try_from(ticks).ok()
 }
 
@@ -132,6 +131,7 @@ mod tests {
         assert_eq!(parse("1d"), Some(TICKS_PER_DAY));
         assert_eq!(parse("1.5h"), Some(90 * TICKS_PER_MINUTE));
         assert_eq!(parse("2"), Some(2 * TICKS_PER_DAY));
+        assert_eq!(parse("0.999999999999999999"), Some(TICKS_PER_DAY - 1));
         assert_eq!(parse("13:00"), Some(13 * TICKS_PER_HOUR));
         assert_eq!(parse("-1.02:03:04.5").map(format).as_deref(), Some("-1.02:03:04.5000000"));
         assert_eq!(parse("100ns"), None);

@@ -27,6 +27,9 @@ impl fmt::Display for Invalid {
 
 impl std::error::Error for Invalid {}
 
+/// Payload items of one message, over all its events; each becomes a row.
+const ITEMS_MAX: usize = 5_000;
+
 type Result<T> = std::result::Result<T, Invalid>;
 
 fn invalid<T>(field: impl Into<String>, problem: impl Into<String>) -> Result<T> {
@@ -57,6 +60,15 @@ pub fn parse(bytes: &[u8]) -> Result<SecurityMessage> {
     if message.events.is_empty() {
         return invalid("Events", "is empty, at least one event is wanted");
     }
+    let items: usize = message.events.iter().map(|e| e.payload.len()).sum();
+    if items > ITEMS_MAX {
+        return invalid("Events", format!("has {items} payload items, at most {ITEMS_MAX} are allowed"));
+    }
+    for (i, event) in message.events.iter().enumerate() {
+        if message.events[..i].iter().any(|e| e.id == event.id) {
+            return invalid(format!("Events[{i}].Id"), "is that of an earlier event of the message");
+        }
+    }
     Ok(message)
 }
 
@@ -79,14 +91,17 @@ fn event(value: &Value, at: &str) -> Result<Event> {
     )?;
     let name = text(object, at, "Name")?;
     let Some(schema) = schema::event(&name) else {
-        return invalid(path(at, "Name"), format!("is '{name}', which is no event type"));
+        return invalid(path(at, "Name"), format!("is {}, which is no event type", quoted(&name)));
     };
     let category = match text(object, at, "Category")?.as_str() {
         "Periodic" => Category::Periodic,
         "Triggered" => Category::Triggered,
         "Aggregated" => Category::Aggregated,
         other => {
-            return invalid(path(at, "Category"), format!("is '{other}', wanted Periodic, Triggered or Aggregated"));
+            return invalid(
+                path(at, "Category"),
+                format!("is {}, wanted Periodic, Triggered or Aggregated", quoted(other)),
+            );
         }
     };
     let event_type = match text(object, at, "EventType")?.as_str() {
@@ -94,7 +109,10 @@ fn event(value: &Value, at: &str) -> Result<Event> {
         "Operational" => EventType::Operational,
         "Diagnostic" => EventType::Diagnostic,
         other => {
-            return invalid(path(at, "EventType"), format!("is '{other}', wanted Security, Operational or Diagnostic"));
+            return invalid(
+                path(at, "EventType"),
+                format!("is {}, wanted Security, Operational or Diagnostic", quoted(other)),
+            );
         }
     };
     if event_type != schema.event_type {
@@ -173,7 +191,7 @@ fn check(value: &Value, kind: Kind, at: &str) -> Result<()> {
         Kind::Port => "a port, a range a-b, a list a,b or *, as a string",
         Kind::OneOf(words) => match text {
             Some(t) if words.contains(&t) => return Ok(()),
-            _ => return invalid(at, format!("is {value}, wanted one of {}", words.join(", "))),
+            _ => return invalid(at, format!("is {}, wanted one of {}", brief(value), words.join(", "))),
         },
     };
     invalid(at, format!("is {}, wanted {wanted}", brief(value)))
@@ -196,8 +214,16 @@ fn is_port(text: &str) -> bool {
     matches!(text, "" | "*") || text.split(',').all(range)
 }
 
+/// The path of a field. A name that the sender made up is cut and stripped of what could break a line.
 fn path(at: &str, name: &str) -> String {
-    if at.is_empty() { name.to_owned() } else { format!("{at}.{name}") }
+    const NAME_CHARS_MAX: usize = 60;
+    let name: String = name.chars().filter(|c| !c.is_control()).take(NAME_CHARS_MAX).collect();
+    if at.is_empty() { name } else { format!("{at}.{name}") }
+}
+
+/// The sender's text in quotes, cut, with line breaks escaped.
+fn quoted(text: &str) -> String {
+    brief(&Value::String(text.to_owned()))
 }
 
 fn as_object<'v>(value: &'v Value, at: &str) -> Result<&'v Map<String, Value>> {
@@ -233,7 +259,7 @@ fn guid(object: &Map<String, Value>, at: &str, name: &str) -> Result<String> {
 fn version(object: &Map<String, Value>, at: &str, name: &str) -> Result<String> {
     match text(object, at, name)?.as_str() {
         "1.0" => Ok("1.0".to_owned()),
-        other => invalid(path(at, name), format!("is '{other}', this hub reads version 1.0")),
+        other => invalid(path(at, name), format!("is {}, this hub reads version 1.0", quoted(other))),
     }
 }
 
@@ -241,7 +267,7 @@ fn timestamp(object: &Map<String, Value>, at: &str, name: &str) -> Result<String
     let found = text(object, at, name)?;
     match kql::datetime::parse(&found) {
         Some(_) => Ok(found),
-        None => invalid(path(at, name), format!("is '{found}', which is no date and time")),
+        None => invalid(path(at, name), format!("is {}, which is no date and time", quoted(&found))),
     }
 }
 
@@ -292,12 +318,12 @@ mod tests {
         assert_eq!(refused(|m| m["AgentId"] = json!("x")), "AgentId is no guid of 36 characters");
         assert_eq!(
             refused(|m| m["MessageSchemaVersion"] = json!("2.0")),
-            "MessageSchemaVersion is '2.0', this hub reads version 1.0"
+            "MessageSchemaVersion is \"2.0\", this hub reads version 1.0"
         );
         assert_eq!(refused(|m| m["Events"] = json!([])), "Events is empty, at least one event is wanted");
         assert_eq!(
             refused(|m| m["Events"][0]["Name"] = json!("Nothing")),
-            "Events[0].Name is 'Nothing', which is no event type"
+            "Events[0].Name is \"Nothing\", which is no event type"
         );
         assert_eq!(
             refused(|m| m["Events"][0]["Payload"][0]["ProcessId"] = json!("812")),
@@ -313,7 +339,7 @@ mod tests {
         );
         assert_eq!(
             refused(|m| m["Events"][0]["Category"] = json!("Daily")),
-            "Events[0].Category is 'Daily', wanted Periodic, Triggered or Aggregated"
+            "Events[0].Category is \"Daily\", wanted Periodic, Triggered or Aggregated"
         );
         assert!(
             refused(|m| m["Events"][0]["Payload"][0]["UserName"] = json!("x".repeat(MESSAGE_BYTES_MAX)))

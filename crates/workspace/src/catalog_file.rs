@@ -21,7 +21,7 @@ pub struct TableSchema {
     pub columns: Vec<Column>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct CatalogFile {
     format_version: u32,
     pub databases: BTreeMap<String, DatabaseEntry>,
@@ -59,6 +59,10 @@ impl CatalogFile {
         let text = match std::fs::read(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                if folder.join("tables").exists() {
+                    let problem = "the catalog is missing, though there are tables".to_owned();
+                    return Err(Error::Damaged { path, offset: 0, problem });
+                }
                 return Ok(CatalogFile { format_version: FORMAT_VERSION, databases: BTreeMap::new() });
             }
             Err(error) => return Err(at(path)(error)),

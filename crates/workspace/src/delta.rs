@@ -25,10 +25,13 @@ use parquet::file::properties::WriterProperties;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The name under which flushes record their sequence number in the Delta log.
 const APPLICATION: &str = "turnstone";
 const ROW_GROUP_ROWS: usize = 128 * 1024;
+/// Files that are out of a table stay this long for the queries that read them.
+const QUERY_DURATION_MAX: Duration = Duration::from_secs(600);
 /// The column whose day partitions a table.
 pub(crate) const TIME_COLUMN: &str = "TimeGenerated";
 
@@ -44,44 +47,96 @@ pub(crate) struct DataFile {
 pub(crate) struct DeltaFiles {
     folder: PathBuf,
     table: DeltaTable,
+    /// The live files.
+    pub files: Vec<DataFile>,
     /// The sequence number of the last flush.
     pub flushed: u64,
+    /// Set while a commit is under way; still set when it is not known how the commit ended.
+    is_uncertain: bool,
 }
 
 impl DeltaFiles {
-    /// Opens the table in `folder`, or makes it.
-    pub async fn open(folder: &Path, columns: &[Column]) -> Result<(DeltaFiles, Vec<DataFile>)> {
+    /// Makes a new table in `folder`.
+    pub async fn create(folder: &Path, columns: &[Column]) -> Result<DeltaFiles> {
         let location = folder.to_str().ok_or_else(|| Error::BadName(folder.display().to_string()))?;
-        let url = ensure_table_uri(location)?;
-        let table = match DeltaTableBuilder::from_url(url)?.load().await {
-            Ok(table) => table,
-            Err(DeltaTableError::NotATable(_)) => {
-                let table = CreateBuilder::new()
-                    .with_location(location)
-                    .with_columns(delta_fields(columns)?)
-                    .with_partition_columns([DAY_COLUMN])
-                    .with_save_mode(SaveMode::ErrorIfExists)
-                    .with_commit_properties(CommitProperties::default().with_max_retries(0))
-                    .await?;
-                sync_log(folder, 0)?;
-                table
-            }
-            Err(error) => return Err(error.into()),
-        };
-        let snapshot = table.snapshot()?;
-        let flushed = snapshot.transaction_version(table.log_store().as_ref(), APPLICATION).await?;
-        let files = snapshot.log_data().into_iter().map(|f| data_file(folder, &f)).collect();
-        let flushed = flushed.and_then(|v| u64::try_from(v).ok()).unwrap_or(0);
-        Ok((DeltaFiles { folder: folder.to_owned(), table, flushed }, files))
+        let parents: Vec<&Path> = folder.ancestors().skip(1).take(3).collect();
+        std::fs::create_dir_all(folder).map_err(at(folder))?;
+        ensure_table_uri(location)?;
+        let table = CreateBuilder::new()
+            .with_location(location)
+            .with_columns(delta_fields(columns)?)
+            .with_partition_columns([DAY_COLUMN])
+            .with_save_mode(SaveMode::ErrorIfExists)
+            .with_commit_properties(CommitProperties::default().with_max_retries(0))
+            .await?;
+        sync_log(folder, 0)?;
+        sync_folder(folder)?;
+        parents.into_iter().try_for_each(sync_folder)?;
+        Ok(DeltaFiles { folder: folder.to_owned(), table, files: Vec::new(), flushed: 0, is_uncertain: false })
     }
 
-    /// Writes rows to new files and commits them, as everything up to `sequence`.
-    pub async fn flush(
-        &mut self,
-        columns: &[Column],
-        batches: Vec<RecordBatch>,
-        sequence: u64,
-    ) -> Result<Vec<DataFile>> {
+    /// Opens the table in `folder`, which must be there, and removes what a crash left in it: data files that no
+    /// commit names.
+    pub async fn open(folder: &Path) -> Result<DeltaFiles> {
+        let location = folder.to_str().ok_or_else(|| Error::BadName(folder.display().to_string()))?;
+        let missing = || Error::Damaged {
+            path: folder.join("_delta_log"),
+            offset: 0,
+            problem: "the table is in the catalog, but its log is missing".to_owned(),
+        };
+        if !folder.join("_delta_log").is_dir() {
+            return Err(missing());
+        }
+        let table = match DeltaTableBuilder::from_url(ensure_table_uri(location)?)?.load().await {
+            Err(DeltaTableError::NotATable(_)) => return Err(missing()),
+            loaded => loaded?,
+        };
+        let mut opened =
+            DeltaFiles { folder: folder.to_owned(), table, files: Vec::new(), flushed: 0, is_uncertain: true };
+        opened.settle().await?;
+        opened.remove_orphans()?;
+        Ok(opened)
+    }
+
+    /// Learns from the Delta log what is true.
+    async fn settle(&mut self) -> Result<()> {
+        self.table.update_state().await?;
+        let snapshot = self.table.snapshot()?;
+        let flushed = snapshot.transaction_version(self.table.log_store().as_ref(), APPLICATION).await?;
+        self.files = snapshot.log_data().into_iter().map(|f| data_file(&self.folder, &f)).collect();
+        self.flushed = flushed.and_then(|v| u64::try_from(v).ok()).unwrap_or(0);
+        sync_log(&self.folder, self.table.version().unwrap_or(0))?;
+        self.is_uncertain = false;
+        Ok(())
+    }
+
+    fn remove_orphans(&self) -> Result<()> {
+        for entry in std::fs::read_dir(&self.folder).map_err(at(&self.folder))? {
+            let day = entry.map_err(at(&self.folder))?.path();
+            let is_day = day.file_name().and_then(|n| n.to_str()).is_some_and(|n| n.starts_with(DAY_COLUMN));
+            if !is_day {
+                continue;
+            }
+            for entry in std::fs::read_dir(&day).map_err(at(&day))? {
+                let path = entry.map_err(at(&day))?.path();
+                if path.extension().is_some_and(|e| e == "parquet") && !self.files.iter().any(|f| f.path == path) {
+                    tracing::info!(path = %path.display(), "removed a data file that no commit names");
+                    std::fs::remove_file(&path).map_err(at(&path))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes rows to new files and commits them, as everything up to `sequence`. When a flush is repeated whose
+    /// commit stands, nothing is written.
+    pub async fn flush(&mut self, columns: &[Column], batches: Vec<RecordBatch>, sequence: u64) -> Result<()> {
+        if self.is_uncertain {
+            self.settle().await?;
+        }
+        if self.flushed >= sequence {
+            return Ok(());
+        }
         let folder = self.folder.clone();
         let owned = columns.to_vec();
         let written = tokio::task::spawn_blocking(move || write_files(&folder, &owned, &batches))
@@ -106,9 +161,33 @@ impl DeltaFiles {
             partition_by: Some(vec![DAY_COLUMN.to_owned()]),
             predicate: None,
         };
+        let committed = self.commit(properties, actions, operation).await;
+        if let Err(error) = committed {
+            // The commit may stand all the same; files are removed only when it is known not to.
+            self.settle().await?;
+            if self.flushed < sequence {
+                for file in written {
+                    let _ = std::fs::remove_file(&file.file.path);
+                }
+                return Err(error);
+            }
+            return Ok(());
+        }
+        self.flushed = sequence;
+        self.files.extend(written.into_iter().map(|w| w.file));
+        Ok(())
+    }
+
+    async fn commit(
+        &mut self,
+        properties: CommitProperties,
+        actions: Vec<Action>,
+        operation: DeltaOperation,
+    ) -> Result<()> {
+        self.is_uncertain = true;
         let committed = CommitBuilder::from(properties)
             .with_actions(actions)
-            .build(Some(snapshot), self.table.log_store(), operation)
+            .build(Some(self.table.snapshot()?), self.table.log_store(), operation)
             .into_prepared_commit_future()
             .await?
             .await?;
@@ -121,39 +200,38 @@ impl DeltaFiles {
                 self.table.update_state().await?;
             }
         }
-        self.flushed = sequence;
-        Ok(written.into_iter().map(|w| w.file).collect())
+        self.is_uncertain = false;
+        Ok(())
+    }
+
+    /// Takes files out of the table. They stay on the disk for queries that read them; see [`unlink_later`].
+    pub async fn remove(&mut self, gone: &[PathBuf]) -> Result<()> {
+        if self.is_uncertain {
+            self.settle().await?;
+        }
+        let is_gone =
+            |view: &deltalake_core::kernel::LogicalFileView| gone.contains(&self.folder.join(view.path().as_ref()));
+        let views = self.table.snapshot()?.log_data().into_iter();
+        let removes: Vec<Action> = views.filter(is_gone).map(|v| Action::Remove(v.remove_action(true))).collect();
+        let properties = CommitProperties::default().with_cleanup_expired_logs(Some(false));
+        self.commit(properties, removes, DeltaOperation::Delete { predicate: None }).await?;
+        self.files.retain(|f| !gone.contains(&f.path));
+        Ok(())
     }
 }
 
-impl DeltaFiles {
-    /// Takes files out of the table and removes them from the disk.
-    pub async fn remove(&mut self, gone: &[PathBuf]) -> Result<()> {
-        let snapshot = self.table.snapshot()?;
-        let is_gone =
-            |view: &deltalake_core::kernel::LogicalFileView| gone.contains(&self.folder.join(view.path().as_ref()));
-        let removes: Vec<Action> =
-            snapshot.log_data().into_iter().filter(is_gone).map(|v| Action::Remove(v.remove_action(true))).collect();
-        if removes.is_empty() {
-            return Ok(());
+/// Removes files and folders from the disk once no query that was planned before can still read them. What a stop
+/// leaves is removed at the next start.
+pub(crate) fn unlink_later(paths: Vec<PathBuf>) {
+    tokio::spawn(async move {
+        tokio::time::sleep(QUERY_DURATION_MAX).await;
+        for path in paths {
+            let removed = if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
+            if let Err(error) = removed {
+                tracing::warn!(path = %path.display(), %error, "a file that is no longer needed was not removed");
+            }
         }
-        let properties = CommitProperties::default().with_cleanup_expired_logs(Some(false));
-        let committed = CommitBuilder::from(properties)
-            .with_actions(removes)
-            .build(Some(snapshot), self.table.log_store(), DeltaOperation::Delete { predicate: None })
-            .into_prepared_commit_future()
-            .await?
-            .await?;
-        sync_log(&self.folder, committed.version)?;
-        match committed.await {
-            Ok(done) => self.table.state = Some(done.snapshot()),
-            Err(_) => self.table.update_state().await?,
-        }
-        for path in gone {
-            std::fs::remove_file(path).map_err(at(path))?;
-        }
-        Ok(())
-    }
+    });
 }
 
 /// Makes a commit of the Delta log durable; deltalake does not.
@@ -214,12 +292,12 @@ fn write_file(folder: &Path, columns: &[Column], rows: &RecordBatch, day: i64, t
     let parent = folder.join(format!("{DAY_COLUMN}={day_text}"));
     let is_new = !parent.exists();
     std::fs::create_dir_all(&parent).map_err(at(&parent))?;
-    let stored = to_stored(columns, rows)?;
     let properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
         .build();
     let file = File::create(&path).map_err(at(&path))?;
+    let stored = to_stored(columns, rows)?;
     let mut writer = ArrowWriter::try_new(file, stored.schema(), Some(properties))?;
     writer.write(&stored)?;
     let file = writer.into_inner()?;

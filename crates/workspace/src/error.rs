@@ -18,6 +18,9 @@ pub enum Error {
     /// A table has a column of another type than asked for.
     #[error("the column '{column}' of '{table}' has type {existing}, not {wanted}")]
     ColumnType { table: String, column: String, existing: kql::Type, wanted: kql::Type },
+    /// A column that a table cannot have; the payload says why.
+    #[error("{0}")]
+    BadColumn(String),
     /// The folder was written by another version of the format.
     #[error("{path} has format version {found}, this program reads version {supported}")]
     FormatVersion { path: PathBuf, found: u32, supported: u32 },
@@ -27,6 +30,12 @@ pub enum Error {
     /// Another process has the folder open.
     #[error("{0} is in use by another process")]
     InUse(PathBuf),
+    /// The rows of one request take too much room; send fewer at once.
+    #[error("the rows take {bytes} bytes, at most {bytes_max} are taken at once")]
+    TooLarge { bytes: usize, bytes_max: usize },
+    /// A batch that does not fit its table or its own request; the payload says how.
+    #[error("{0}")]
+    BadBatch(String),
     /// More rows wait in memory than the configured bound; try again later.
     #[error("too many rows wait to be stored; try again in a few seconds")]
     Overloaded,

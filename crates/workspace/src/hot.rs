@@ -1,8 +1,13 @@
 //! The rows of a table that are in the log and not yet in its files.
 
-use arrow::array::RecordBatch;
+use crate::error::{Error, Result};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringViewArray};
 use arrow::compute::concat_batches;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::DataType;
+use engine::Column;
+use engine::types::arrow_schema;
+use kql::Type;
+use std::sync::Arc;
 
 /// Batches are merged up to this size; larger ones are left as they are.
 const MERGED_ROWS_MAX: usize = 64 * 1024;
@@ -28,7 +33,7 @@ struct Chunk {
 impl HotRows {
     pub fn push(&mut self, sequence: u64, batch: RecordBatch, now_ticks: i64) {
         self.rows += batch.num_rows();
-        self.bytes += batch.get_array_memory_size();
+        self.bytes += data_bytes(&batch);
         self.since_ticks.get_or_insert(now_ticks);
         self.chunks.push(Chunk { last: sequence, batch });
         while let [.., a, b] = self.chunks.as_slice() {
@@ -36,7 +41,9 @@ impl HotRows {
             if a.batch.num_rows() > 2 * b.batch.num_rows() || total > MERGED_ROWS_MAX {
                 break;
             }
-            let Ok(batch) = concat_batches(&a.batch.schema(), [&a.batch, &b.batch]) else { break };
+            let Ok(batch) = concat_batches(&a.batch.schema(), [&a.batch, &b.batch]).and_then(|b| compacted(&b)) else {
+                break;
+            };
             let merged = Chunk { last: b.last, batch };
             self.chunks.truncate(self.chunks.len() - 2);
             self.chunks.push(merged);
@@ -52,24 +59,49 @@ impl HotRows {
     }
 
     /// Rows moved to the columns of `schema`, by name; new columns are null.
-    pub fn reshaped(&self, schema: &SchemaRef) -> HotRows {
-        let chunks = self.chunks.iter().map(|c| Chunk { batch: reshape(&c.batch, schema), ..c.clone() });
-        HotRows { chunks: chunks.collect(), ..self.clone() }
+    pub fn reshaped(&self, columns: &[Column]) -> Result<HotRows> {
+        let chunks = self.chunks.iter().map(|c| Ok(Chunk { batch: reshape(&c.batch, columns)?, ..c.clone() }));
+        Ok(HotRows { chunks: chunks.collect::<Result<_>>()?, ..self.clone() })
     }
 }
 
-/// A batch under the columns of `schema`: by name, null where it has none.
-pub(crate) fn reshape(batch: &RecordBatch, schema: &SchemaRef) -> RecordBatch {
-    if batch.schema() == *schema {
-        return batch.clone();
+/// The bytes of the values themselves, whatever room their buffers have.
+fn data_bytes(batch: &RecordBatch) -> usize {
+    let column = |array: &ArrayRef| match array.data_type() {
+        DataType::Utf8View => array.as_string_view().lengths().map(|l| 16 + l as usize).sum(),
+        other => array.len() * other.primitive_width().unwrap_or(1),
+    };
+    batch.columns().iter().map(column).sum()
+}
+
+/// The batch with string buffers of just the size that its values need.
+fn compacted(batch: &RecordBatch) -> std::result::Result<RecordBatch, arrow::error::ArrowError> {
+    let columns = batch.columns().iter().map(|array| match array.data_type() {
+        DataType::Utf8View => Arc::new(array.as_string_view().gc()) as ArrayRef,
+        _ => array.clone(),
+    });
+    RecordBatch::try_new(batch.schema(), columns.collect())
+}
+
+/// A batch under `columns`: by name; null (for strings `""`) where it has none, an error where it has another type.
+pub(crate) fn reshape(batch: &RecordBatch, columns: &[Column]) -> Result<RecordBatch> {
+    let schema = arrow_schema(columns);
+    if batch.schema() == schema {
+        return Ok(batch.clone());
     }
-    let columns = schema
-        .fields()
-        .iter()
-        .map(|field| match batch.column_by_name(field.name()) {
-            Some(column) if column.data_type() == field.data_type() => column.clone(),
-            _ => arrow::array::new_null_array(field.data_type(), batch.num_rows()),
-        })
-        .collect();
-    RecordBatch::try_new(schema.clone(), columns).unwrap_or_else(|_| RecordBatch::new_empty(schema.clone()))
+    let rows = batch.num_rows();
+    let arrays = columns.iter().zip(schema.fields()).map(|(column, field)| match batch.column_by_name(&column.name) {
+        Some(array) if array.data_type() == field.data_type() => Ok(array.clone()),
+        Some(array) => Err(Error::BadBatch(format!(
+            "the rows have {} in the column '{}', which is of type {}",
+            array.data_type(),
+            column.name,
+            column.column_type
+        ))),
+        None if column.column_type == Type::String => {
+            Ok(Arc::new(StringViewArray::from_iter_values(std::iter::repeat_n("", rows))) as ArrayRef)
+        }
+        None => Ok(arrow::array::new_null_array(field.data_type(), rows)),
+    });
+    Ok(RecordBatch::try_new(schema.clone(), arrays.collect::<Result<_>>()?)?)
 }

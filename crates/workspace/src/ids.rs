@@ -3,6 +3,7 @@
 //! Ids are kept by the UTC day of their arrival, for that day and the next. They are in the log with their rows;
 //! before a segment of the log goes, its ids are written to `ids/{day}.ids`, 16 bytes each.
 
+use crate::catalog_file::sync_folder;
 use crate::error::{Result, at};
 use std::collections::HashSet;
 use std::fs::OpenOptions;
@@ -59,27 +60,36 @@ impl RecentIds {
         Ok(())
     }
 
-    /// Moves on to `day`, if it is later.
+    /// Moves on to `day`, if it is another.
     pub fn advance(&mut self, day: i64) -> Result<()> {
-        if day > self.day {
-            self.save()?;
-            let old = std::mem::take(&mut self.today);
-            self.yesterday = if day == self.day + 1 { old } else { HashSet::new() };
-            self.day = day;
-            self.forget_old()?;
+        if day == self.day {
+            return Ok(());
         }
-        Ok(())
+        self.save()?;
+        let old = std::mem::take(&mut self.today);
+        let is_next = day == self.day + 1;
+        self.day = day;
+        // After a jump of the clock the files of the days around it are the best there is.
+        self.today = self.read(day)?;
+        self.yesterday = if is_next { old } else { self.read(day - 1)? };
+        self.forget_old()
     }
 
     pub fn contains(&self, id: u128) -> bool {
         self.today.contains(&id) || self.yesterday.contains(&id)
     }
 
+    /// Remembers an id whose rows are about to be written; it goes to a file only when [`RecentIds::logged`] says that
+    /// they are.
     pub fn insert(&mut self, id: u128) {
         if self.today.len() < IDS_PER_DAY_MAX {
             self.today.insert(id);
-            self.unsaved.push(id);
         }
+    }
+
+    /// Notes that the rows of these ids are in the log.
+    pub fn logged(&mut self, ids: &[u128]) {
+        self.unsaved.extend(ids.iter().filter(|id| self.today.contains(id)));
     }
 
     /// Writes the ids that only the log holds to their file.
@@ -95,6 +105,7 @@ impl RecentIds {
         let whole = file.metadata().map_err(at(&path))?.len() / 16 * 16;
         file.set_len(whole).map_err(at(&path))?;
         file.write_all(&bytes).and_then(|()| file.sync_all()).map_err(at(&path))?;
+        sync_folder(&self.folder)?;
         self.unsaved.clear();
         Ok(())
     }

@@ -1,9 +1,11 @@
 //! The log: what was acknowledged and is not yet in table files.
 //!
-//! Segments `log/{first sequence number}.log`, each an 8-byte header and records. A record is its length and
-//! CRC-32 (4 bytes each, little endian) and its payload: a sequence number, the ids of the events, and for each
-//! table its name and rows as an Arrow IPC stream. A record that is cut off at the end of the last segment was
-//! never acknowledged and is dropped; damage anywhere else is an error that names the place.
+//! Segments `log/{number}.log`, each a header and frames. A frame is what one write made durable: a 16-byte header with
+//! a check of its own, and records. A record is a sequence number, the ids of the events, and for each table its name,
+//! its folder (a table that is dropped and made again has another) and rows as an Arrow IPC stream.
+//!
+//! A bad frame at the end of the last segment was cut off before it was acknowledged; it is dropped, and the segment
+//! is cut there. A bad frame with a good one behind it is damage: an error that names the place.
 
 use crate::catalog_file::{FORMAT_VERSION, sync_folder};
 use crate::error::{Error, Result, at};
@@ -15,19 +17,29 @@ use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
-const MAGIC: [u8; 4] = *b"TSLG";
-const HEADER_BYTES: u64 = 8;
-const RECORD_HEADER_BYTES: usize = 8;
+const SEGMENT_MAGIC: [u8; 4] = *b"TSLG";
+const FRAME_MAGIC: [u8; 4] = *b"TSFR";
+/// Magic, format version, and the next sequence number when the segment was made.
+const SEGMENT_HEADER_BYTES: usize = 16;
+/// Magic, length and checksum of the payload, checksum of these twelve bytes.
+const FRAME_HEADER_BYTES: usize = 16;
 /// A segment is closed once it is larger.
-pub(crate) const SEGMENT_BYTES: u64 = 64 << 20;
-/// A longer record is damage, not data.
-const RECORD_BYTES_MAX: usize = 1 << 30;
+const SEGMENT_BYTES: u64 = 64 << 20;
+/// Rows of one request may take this much in the log.
+const RECORD_BYTES_MAX: usize = 512 << 20;
+
+/// A table, by its names and its folder.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct TableKey {
+    pub database: String,
+    pub table: String,
+    pub folder: String,
+}
 
 /// The rows of one table in a record.
 #[derive(Debug, Clone)]
 pub(crate) struct TableRows {
-    pub database: String,
-    pub table: String,
+    pub key: TableKey,
     pub batch: RecordBatch,
 }
 
@@ -38,15 +50,28 @@ pub(crate) struct Record {
     pub tables: Vec<TableRows>,
 }
 
+/// Appends a record to `out`; on an error `out` is as it was.
 pub(crate) fn encode(sequence: u64, ids: &[u128], tables: &[TableRows], out: &mut Vec<u8>) -> Result<()> {
     let start = out.len();
-    out.extend_from_slice(&[0; RECORD_HEADER_BYTES]);
+    let encoded = encode_record(sequence, ids, tables, out);
+    let length = out.len() - start - 4;
+    if encoded.is_err() || length > RECORD_BYTES_MAX {
+        out.truncate(start);
+        encoded?;
+        return Err(Error::TooLarge { bytes: length, bytes_max: RECORD_BYTES_MAX });
+    }
+    out[start..start + 4].copy_from_slice(&(length as u32).to_le_bytes());
+    Ok(())
+}
+
+fn encode_record(sequence: u64, ids: &[u128], tables: &[TableRows], out: &mut Vec<u8>) -> Result<()> {
+    out.extend_from_slice(&[0; 4]);
     out.extend_from_slice(&sequence.to_le_bytes());
     out.extend_from_slice(&(ids.len() as u32).to_le_bytes());
     ids.iter().for_each(|id| out.extend_from_slice(&id.to_le_bytes()));
     out.extend_from_slice(&(tables.len() as u32).to_le_bytes());
     for rows in tables {
-        for name in [&rows.database, &rows.table] {
+        for name in [&rows.key.database, &rows.key.table, &rows.key.folder] {
             out.extend_from_slice(&(name.len() as u32).to_le_bytes());
             out.extend_from_slice(name.as_bytes());
         }
@@ -59,57 +84,69 @@ pub(crate) fn encode(sequence: u64, ids: &[u128], tables: &[TableRows], out: &mu
         let length = (out.len() - length_at - 4) as u32;
         out[length_at..length_at + 4].copy_from_slice(&length.to_le_bytes());
     }
-    let payload = start + RECORD_HEADER_BYTES;
-    let length = (out.len() - payload) as u32;
-    let crc = crc32fast::hash(&out[payload..]);
-    out[start..start + 4].copy_from_slice(&length.to_le_bytes());
-    out[start + 4..payload].copy_from_slice(&crc.to_le_bytes());
     Ok(())
 }
 
-fn decode(payload: &[u8]) -> std::result::Result<Record, String> {
-    struct Cursor<'a>(&'a [u8]);
-    impl<'a> Cursor<'a> {
-        fn take(&mut self, n: usize) -> std::result::Result<&'a [u8], String> {
-            let (head, tail) = self.0.split_at_checked(n).ok_or("the record is too short")?;
-            self.0 = tail;
-            Ok(head)
-        }
-        fn number(&mut self) -> std::result::Result<usize, String> {
-            let bytes = self.take(4)?.try_into().map_err(|_| "the record is too short")?;
-            Ok(u32::from_le_bytes(bytes) as usize)
-        }
-        fn text(&mut self) -> std::result::Result<String, String> {
-            let length = self.number()?;
-            String::from_utf8(self.take(length)?.to_vec()).map_err(|e| e.to_string())
-        }
+/// Bytes read from the front; an error when there are too few.
+struct Cursor<'a>(&'a [u8]);
+
+impl<'a> Cursor<'a> {
+    fn take(&mut self, n: usize) -> std::result::Result<&'a [u8], String> {
+        let (head, tail) = self.0.split_at_checked(n).ok_or("the record is too short")?;
+        self.0 = tail;
+        Ok(head)
     }
+
+    fn array<const N: usize>(&mut self) -> std::result::Result<[u8; N], String> {
+        self.take(N)?.try_into().map_err(|_| "the record is too short".to_owned())
+    }
+
+    fn number(&mut self) -> std::result::Result<usize, String> {
+        Ok(u32::from_le_bytes(self.array()?) as usize)
+    }
+
+    fn text(&mut self) -> std::result::Result<String, String> {
+        let length = self.number()?;
+        String::from_utf8(self.take(length)?.to_vec()).map_err(|e| e.to_string())
+    }
+}
+
+fn decode(payload: &[u8]) -> std::result::Result<Vec<Record>, String> {
     let mut cursor = Cursor(payload);
-    let sequence = u64::from_le_bytes(cursor.take(8)?.try_into().map_err(|_| "the record is too short")?);
-    let count = cursor.number()?;
+    let mut records = Vec::new();
+    while !cursor.0.is_empty() {
+        let length = cursor.number()?;
+        records.push(decode_record(cursor.take(length)?)?);
+    }
+    Ok(records)
+}
+
+fn decode_record(bytes: &[u8]) -> std::result::Result<Record, String> {
+    let mut cursor = Cursor(bytes);
+    let sequence = u64::from_le_bytes(cursor.array()?);
     let mut ids = Vec::new();
-    for _ in 0..count {
-        ids.push(u128::from_le_bytes(cursor.take(16)?.try_into().map_err(|_| "the record is too short")?));
+    for _ in 0..cursor.number()? {
+        ids.push(u128::from_le_bytes(cursor.array()?));
     }
     let mut tables = Vec::new();
     for _ in 0..cursor.number()? {
-        let (database, table) = (cursor.text()?, cursor.text()?);
+        let key = TableKey { database: cursor.text()?, table: cursor.text()?, folder: cursor.text()? };
         let length = cursor.number()?;
         let reader = StreamReader::try_new(cursor.take(length)?, None).map_err(|e| e.to_string())?;
         for batch in reader {
-            let batch = batch.map_err(|e| e.to_string())?;
-            tables.push(TableRows { database: database.clone(), table: table.clone(), batch });
+            tables.push(TableRows { key: key.clone(), batch: batch.map_err(|e| e.to_string())? });
         }
     }
     Ok(Record { sequence, ids, tables })
 }
 
-/// A closed or current segment, and what must be in table files before it may go.
+/// A segment, and what must be in table files before it may go.
 #[derive(Debug)]
 struct Segment {
+    number: u64,
     path: PathBuf,
     /// For each table the last sequence number that the segment holds rows of.
-    last: BTreeMap<(String, String), u64>,
+    last: BTreeMap<TableKey, u64>,
 }
 
 pub(crate) struct Log {
@@ -122,41 +159,61 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// Opens the log of a data folder and reads what it holds.
-    pub fn open(data: &Path) -> Result<(Log, Vec<Record>)> {
+    /// Opens the log of a data folder and reads what it holds. Sequence numbers go on from `at_least`, or from further
+    /// on if the log knows of higher ones.
+    pub fn open(data: &Path, at_least: u64) -> Result<(Log, Vec<Record>)> {
         let folder = data.join("log");
         std::fs::create_dir_all(&folder).map_err(at(&folder))?;
-        let mut paths = Vec::new();
+        sync_folder(data)?;
+        let mut found: Vec<(u64, PathBuf)> = Vec::new();
         for entry in std::fs::read_dir(&folder).map_err(at(&folder))? {
             let path = entry.map_err(at(&folder))?.path();
-            if path.extension().is_some_and(|e| e == "log") {
-                paths.push(path);
-            }
+            let number = path.file_name().and_then(|n| n.to_str()).and_then(|n| n.strip_suffix(".log")?.parse().ok());
+            found.extend(number.map(|n| (n, path)));
         }
-        paths.sort();
+        found.sort();
+        let mut next_sequence = at_least.max(1);
         let mut closed = Vec::new();
+        let mut empty = Vec::new();
         let mut records = Vec::new();
-        for (i, path) in paths.iter().enumerate() {
-            let read = read_segment(path, i + 1 == paths.len())?;
+        let count = found.len();
+        let next_number = found.last().map_or(1, |(number, _)| number + 1);
+        for (i, (number, path)) in found.into_iter().enumerate() {
+            let (known_next, read) = read_segment(&path, i + 1 == count)?;
+            next_sequence = next_sequence.max(known_next);
             let mut last = BTreeMap::new();
             for record in &read {
-                for rows in &record.tables {
-                    last.insert((rows.database.clone(), rows.table.clone()), record.sequence);
-                }
+                next_sequence = next_sequence.max(record.sequence + 1);
+                last.extend(record.tables.iter().map(|rows| (rows.key.clone(), record.sequence)));
             }
-            closed.push(Segment { path: path.clone(), last });
+            if read.is_empty() {
+                empty.push(path)
+            } else {
+                closed.push(Segment { number, path, last })
+            }
             records.extend(read);
         }
-        let next_sequence = records.last().map_or(1, |r| r.sequence + 1).max(first_sequence(&paths));
-        let (file, current) = create_segment(&folder, next_sequence)?;
-        Ok((Log { folder, file, bytes: HEADER_BYTES, closed, current, next_sequence }, records))
+        let (file, current) = create_segment(&folder, next_number, next_sequence)?;
+        // Only now: the new segment's header keeps the next sequence number.
+        for path in empty {
+            std::fs::remove_file(&path).map_err(at(&path))?;
+        }
+        let bytes = SEGMENT_HEADER_BYTES as u64;
+        Ok((Log { folder, file, bytes, closed, current, next_sequence }, records))
     }
 
-    /// Appends encoded records and makes them durable.
-    pub fn write(&mut self, encoded: &[u8], tables: &[((String, String), u64)]) -> Result<()> {
-        self.file.write_all(encoded).map_err(at(&self.current.path))?;
+    /// Appends encoded records as one frame and makes it durable.
+    pub fn write(&mut self, records: &[u8], tables: &[(TableKey, u64)]) -> Result<()> {
+        let mut frame = Vec::with_capacity(FRAME_HEADER_BYTES + records.len());
+        frame.extend_from_slice(&FRAME_MAGIC);
+        frame.extend_from_slice(&(records.len() as u32).to_le_bytes());
+        frame.extend_from_slice(&crc32fast::hash(records).to_le_bytes());
+        let check = crc32fast::hash(&frame);
+        frame.extend_from_slice(&check.to_le_bytes());
+        frame.extend_from_slice(records);
+        self.file.write_all(&frame).map_err(at(&self.current.path))?;
         self.file.sync_data().map_err(at(&self.current.path))?;
-        self.bytes += encoded.len() as u64;
+        self.bytes += frame.len() as u64;
         for (table, sequence) in tables {
             self.current.last.insert(table.clone(), *sequence);
         }
@@ -167,18 +224,18 @@ impl Log {
     }
 
     fn rotate(&mut self) -> Result<()> {
-        let (file, next) = create_segment(&self.folder, self.next_sequence)?;
+        let (file, next) = create_segment(&self.folder, self.current.number + 1, self.next_sequence)?;
         self.file = file;
-        self.bytes = HEADER_BYTES;
+        self.bytes = SEGMENT_HEADER_BYTES as u64;
         self.closed.push(std::mem::replace(&mut self.current, next));
         Ok(())
     }
 
     /// Removes the segments whose rows are all in table files. `flushed` gives for a table the last sequence number
     /// that is; `None` for a table that is gone.
-    pub fn trim(&mut self, flushed: impl Fn(&(String, String)) -> Option<u64>) -> Result<()> {
+    pub fn trim(&mut self, flushed: impl Fn(&TableKey) -> Option<u64>) -> Result<()> {
         let done = |segment: &Segment| segment.last.iter().all(|(t, last)| flushed(t).is_none_or(|f| f >= *last));
-        if self.bytes > HEADER_BYTES && done(&self.current) {
+        if !self.current.last.is_empty() && done(&self.current) {
             self.rotate()?;
         }
         let (gone, kept) = std::mem::take(&mut self.closed).into_iter().partition::<Vec<_>, _>(|s| done(s));
@@ -190,24 +247,30 @@ impl Log {
     }
 }
 
-/// The sequence number in the name of the last segment: numbers never go back, even when no record is left.
-fn first_sequence(paths: &[PathBuf]) -> u64 {
-    let stem = paths.last().and_then(|p| p.file_stem()).and_then(|s| s.to_str());
-    stem.and_then(|s| s.parse().ok()).unwrap_or(1)
-}
-
-fn create_segment(folder: &Path, sequence: u64) -> Result<(File, Segment)> {
-    let path = folder.join(format!("{sequence:020}.log"));
-    // A segment of this name can only be an empty one, left by a start that wrote nothing.
-    let mut file = OpenOptions::new().create(true).write(true).truncate(true).open(&path).map_err(at(&path))?;
-    let mut header = MAGIC.to_vec();
+fn create_segment(folder: &Path, number: u64, next_sequence: u64) -> Result<(File, Segment)> {
+    let path = folder.join(format!("{number:020}.log"));
+    let mut file = OpenOptions::new().create_new(true).write(true).open(&path).map_err(at(&path))?;
+    let mut header = SEGMENT_MAGIC.to_vec();
     header.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
+    header.extend_from_slice(&next_sequence.to_le_bytes());
     file.write_all(&header).and_then(|()| file.sync_all()).map_err(at(&path))?;
     sync_folder(folder)?;
-    Ok((file, Segment { path, last: BTreeMap::new() }))
+    Ok((file, Segment { number, path, last: BTreeMap::new() }))
 }
 
-fn read_segment(path: &Path, is_last: bool) -> Result<Vec<Record>> {
+/// The payload of the frame at the start of `bytes`, `None` when there is no whole one.
+fn frame(bytes: &[u8]) -> Option<&[u8]> {
+    let header = bytes.get(..FRAME_HEADER_BYTES)?;
+    let number = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+    if header[..4] != FRAME_MAGIC || crc32fast::hash(&header[..12]) != number(12) {
+        return None;
+    }
+    let payload = bytes.get(FRAME_HEADER_BYTES..FRAME_HEADER_BYTES + number(4) as usize)?;
+    (crc32fast::hash(payload) == number(8)).then_some(payload)
+}
+
+/// The next sequence number that the header knows, and the records. The torn end of the last segment is cut off.
+fn read_segment(path: &Path, is_last: bool) -> Result<(u64, Vec<Record>)> {
     let mut bytes = Vec::new();
     File::open(path).and_then(|mut f| f.read_to_end(&mut bytes)).map_err(at(path))?;
     let damaged = |offset: usize, problem: &str| Error::Damaged {
@@ -215,46 +278,35 @@ fn read_segment(path: &Path, is_last: bool) -> Result<Vec<Record>> {
         offset: offset as u64,
         problem: problem.to_owned(),
     };
-    if bytes.len() < HEADER_BYTES as usize {
+    let Some(header) = bytes.get(..SEGMENT_HEADER_BYTES) else {
         // The start that made it was cut off before anything could be acknowledged.
-        return if is_last { Ok(Vec::new()) } else { Err(damaged(0, "the header is cut off")) };
-    }
-    if bytes[..4] != MAGIC {
+        return if is_last { Ok((1, Vec::new())) } else { Err(damaged(0, "the header is cut off")) };
+    };
+    if header[..4] != SEGMENT_MAGIC {
         return Err(damaged(0, "this is no log segment"));
     }
-    let found = u32::from_le_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]);
+    let found = u32::from_le_bytes([header[4], header[5], header[6], header[7]]);
     if found != FORMAT_VERSION {
         return Err(Error::FormatVersion { path: path.to_owned(), found, supported: FORMAT_VERSION });
     }
+    let next_sequence = header[8..].try_into().map_or(1, u64::from_le_bytes);
     let mut records = Vec::new();
-    let mut offset = HEADER_BYTES as usize;
+    let mut offset = SEGMENT_HEADER_BYTES;
     while offset < bytes.len() {
-        let rest = &bytes[offset..];
-        let whole = rest.split_at_checked(RECORD_HEADER_BYTES).and_then(|(header, rest)| {
-            let length = u32::from_le_bytes([header[0], header[1], header[2], header[3]]) as usize;
-            let crc = u32::from_le_bytes([header[4], header[5], header[6], header[7]]);
-            let payload = rest.get(..length).filter(|_| length <= RECORD_BYTES_MAX)?;
-            (crc32fast::hash(payload) == crc).then_some(payload)
-        });
-        let Some(payload) = whole else {
-            if is_last && is_torn_tail(rest) {
-                tracing::warn!(path = %path.display(), offset, "dropped a record that was cut off before it was acknowledged");
-                break;
+        let Some(payload) = frame(&bytes[offset..]) else {
+            let has_frame_behind = (offset + 1..bytes.len()).any(|at| frame(&bytes[at..]).is_some());
+            if !is_last || has_frame_behind {
+                return Err(damaged(offset, "a write does not match its checksum"));
             }
-            return Err(damaged(offset, "a record does not match its checksum"));
+            tracing::warn!(path = %path.display(), offset, "dropped a write that was cut off before it was acknowledged");
+            let file = OpenOptions::new().write(true).open(path).map_err(at(path))?;
+            file.set_len(offset as u64).and_then(|()| file.sync_all()).map_err(at(path))?;
+            break;
         };
-        records.push(decode(payload).map_err(|problem| damaged(offset, &problem))?);
-        offset += RECORD_HEADER_BYTES + payload.len();
+        records.extend(decode(payload).map_err(|problem| damaged(offset, &problem))?);
+        offset += FRAME_HEADER_BYTES + payload.len();
     }
-    Ok(records)
-}
-
-/// Whether a bad record is the last thing in the segment, as a write that was cut off leaves it: no whole record
-/// follows it.
-fn is_torn_tail(rest: &[u8]) -> bool {
-    let Some(header) = rest.get(..4) else { return true };
-    let length = u32::from_le_bytes([header[0], header[1], header[2], header[3]]) as usize;
-    length == 0 || length > RECORD_BYTES_MAX || RECORD_HEADER_BYTES + length >= rest.len()
+    Ok((next_sequence, records))
 }
 
 #[cfg(test)]
@@ -264,35 +316,41 @@ mod tests {
     use arrow::datatypes::{DataType, Field, Schema};
     use std::sync::Arc;
 
-    fn rows(values: &[i64]) -> Vec<TableRows> {
-        let schema = Arc::new(Schema::new(vec![Field::new("x", DataType::Int64, true)]));
-        let batch = RecordBatch::try_new(schema, vec![Arc::new(Int64Array::from(values.to_vec()))]).expect("a batch");
-        vec![TableRows { database: "d".into(), table: "T".into(), batch }]
+    fn key() -> TableKey {
+        TableKey { database: "d".into(), table: "T".into(), folder: "T-1".into() }
     }
 
     fn write(log: &mut Log, values: &[i64]) {
+        let schema = Arc::new(Schema::new(vec![Field::new("x", DataType::Int64, true)]));
+        let batch = RecordBatch::try_new(schema, vec![Arc::new(Int64Array::from(values.to_vec()))]).expect("a batch");
         let sequence = log.next_sequence;
         log.next_sequence += 1;
         let mut encoded = Vec::new();
-        encode(sequence, &[sequence.into()], &rows(values), &mut encoded).expect("encoded");
-        log.write(&encoded, &[(("d".into(), "T".into()), sequence)]).expect("written");
+        encode(sequence, &[sequence.into()], &[TableRows { key: key(), batch }], &mut encoded).expect("encoded");
+        log.write(&encoded, &[(key(), sequence)]).expect("written");
     }
 
-    fn only_segment_with_data(data: &Path) -> PathBuf {
+    fn open(data: &Path) -> (Log, Vec<u64>) {
+        let (log, records) = Log::open(data, 1).expect("opened");
+        (log, records.iter().map(|r| r.sequence).collect())
+    }
+
+    fn segment_with_data(data: &Path) -> PathBuf {
         let entries = std::fs::read_dir(data.join("log")).expect("the folder");
         let paths = entries.map(|e| e.expect("an entry").path());
-        paths.filter(|p| p.metadata().expect("metadata").len() > HEADER_BYTES).min().expect("a segment")
+        let has_data = |p: &PathBuf| p.metadata().expect("metadata").len() > SEGMENT_HEADER_BYTES as u64;
+        paths.filter(has_data).min().expect("a segment")
     }
 
     #[test]
     fn reads_back_what_was_written() {
         let data = tempfile::tempdir().expect("a folder");
-        let (mut log, none) = Log::open(data.path()).expect("opened");
+        let (mut log, none) = open(data.path());
         assert!(none.is_empty());
         write(&mut log, &[1, 2]);
         write(&mut log, &[3]);
         drop(log);
-        let (log, records) = Log::open(data.path()).expect("opened again");
+        let (log, records) = Log::open(data.path(), 1).expect("opened again");
         assert_eq!(records.iter().map(|r| r.sequence).collect::<Vec<_>>(), [1, 2]);
         assert_eq!(records[0].tables[0].batch.num_rows(), 2);
         assert_eq!(records[1].ids, [2]);
@@ -300,49 +358,77 @@ mod tests {
     }
 
     #[test]
-    fn a_torn_tail_is_dropped() {
+    fn starts_that_write_nothing_leave_nothing_behind() {
         let data = tempfile::tempdir().expect("a folder");
-        let (mut log, _) = Log::open(data.path()).expect("opened");
-        write(&mut log, &[1]);
-        write(&mut log, &[2]);
-        drop(log);
-        let path = only_segment_with_data(data.path());
-        let length = path.metadata().expect("metadata").len();
-        for cut in [1, 7, 100] {
-            let file = OpenOptions::new().write(true).open(&path).expect("opened");
-            file.set_len(length - cut).expect("cut");
-            let read = read_segment(&path, true).expect("read");
-            assert_eq!(read.len(), 1, "cut by {cut}");
+        for _ in 0..3 {
+            open(data.path());
         }
+        let (mut log, _) = open(data.path());
+        write(&mut log, &[1]);
+        log.trim(|_| Some(0)).expect("trimmed");
+        drop(log);
+        assert_eq!(open(data.path()).1, [1], "the segment that is written to stays");
+        assert!(std::fs::read_dir(data.path().join("log")).expect("the folder").count() <= 2);
+    }
+
+    #[test]
+    fn a_torn_end_is_dropped_once_and_for_all() {
+        for cut in [1, 7, 100] {
+            let data = tempfile::tempdir().expect("a folder");
+            let (mut log, _) = open(data.path());
+            write(&mut log, &[1]);
+            write(&mut log, &[2]);
+            drop(log);
+            let path = segment_with_data(data.path());
+            let length = path.metadata().expect("metadata").len();
+            OpenOptions::new().write(true).open(&path).expect("opened").set_len(length - cut).expect("cut");
+            assert_eq!(open(data.path()).1, [1], "cut by {cut}");
+            assert_eq!(open(data.path()).1, [1], "and again");
+        }
+    }
+
+    #[test]
+    fn a_tail_of_zeros_is_a_torn_end() {
+        let data = tempfile::tempdir().expect("a folder");
+        let (mut log, _) = open(data.path());
+        write(&mut log, &[1]);
+        drop(log);
+        let path = segment_with_data(data.path());
+        let length = path.metadata().expect("metadata").len();
+        OpenOptions::new().write(true).open(&path).expect("opened").set_len(length + 4096).expect("longer");
+        assert_eq!(open(data.path()).1, [1]);
     }
 
     #[test]
     fn damage_before_the_end_is_an_error() {
         let data = tempfile::tempdir().expect("a folder");
-        let (mut log, _) = Log::open(data.path()).expect("opened");
+        let (mut log, _) = open(data.path());
         write(&mut log, &[1]);
         write(&mut log, &[2]);
         drop(log);
-        let path = only_segment_with_data(data.path());
-        let mut bytes = std::fs::read(&path).expect("read");
-        bytes[HEADER_BYTES as usize + 30] ^= 1;
-        std::fs::write(&path, &bytes).expect("written");
-        let error = Log::open(data.path()).map(|_| ()).expect_err("damage");
-        assert!(error.to_string().contains("damaged at byte 8"), "{error}");
+        let path = segment_with_data(data.path());
+        for flipped in [SEGMENT_HEADER_BYTES + 5, SEGMENT_HEADER_BYTES + 40] {
+            let good = std::fs::read(&path).expect("read");
+            let mut bytes = good.clone();
+            bytes[flipped] ^= 1;
+            std::fs::write(&path, &bytes).expect("written");
+            let error = Log::open(data.path(), 1).map(|_| ()).expect_err("damage");
+            assert!(error.to_string().contains("damaged at byte 16"), "{error}");
+            std::fs::write(&path, &good).expect("written");
+        }
     }
 
     #[test]
     fn segments_go_when_their_rows_are_stored() {
         let data = tempfile::tempdir().expect("a folder");
-        let (mut log, _) = Log::open(data.path()).expect("opened");
+        let (mut log, _) = open(data.path());
         write(&mut log, &[1]);
-        log.trim(|_| Some(0)).expect("trimmed");
-        let (_, records) = Log::open(data.path()).expect("opened");
-        assert_eq!(records.len(), 1, "rows that are not stored stay");
         log.trim(|_| Some(1)).expect("trimmed");
         drop(log);
-        let (log, records) = Log::open(data.path()).expect("opened");
-        assert!(records.is_empty());
+        let (log, sequences) = open(data.path());
+        assert!(sequences.is_empty());
         assert_eq!(log.next_sequence, 2, "sequence numbers never go back");
+        drop(log);
+        assert_eq!(Log::open(data.path(), 9).expect("opened").0.next_sequence, 9);
     }
 }

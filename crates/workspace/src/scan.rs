@@ -79,7 +79,13 @@ impl WorkspaceTable {
         for (i, file) in files.iter().enumerate() {
             let path = object_store::path::Path::from_absolute_path(&file.path)?;
             let n = groups.len();
-            groups[i % n].push(PartitionedFile::new(path.to_string(), file.size_bytes));
+            groups[i % n].push(PartitionedFile::new_from_meta(object_store::ObjectMeta {
+                location: path,
+                last_modified: chrono::DateTime::UNIX_EPOCH,
+                size: file.size_bytes,
+                e_tag: None,
+                version: None,
+            }));
         }
         let config = FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), Arc::new(source))
             .with_file_groups(groups.into_iter().map(FileGroup::new).collect())

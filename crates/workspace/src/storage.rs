@@ -148,7 +148,8 @@ fn add_digits(columns: &[Column], places: &[usize], texts: &ArrayRef, arrays: &m
             .iter()
             .zip(texts.iter())
             .map(|(t, digits)| {
-                let digit = digits.and_then(|d| d.as_bytes().get(places[i])).map_or(0, |b| i64::from(b - b'0'));
+                let digit = digits.and_then(|d| d.as_bytes().get(places[i])).and_then(|b| b.checked_sub(b'0'));
+                let digit = digit.filter(|d| *d < 10).map_or(0, i64::from);
                 t.map(|t| t + digit)
             })
             .collect();
@@ -189,18 +190,13 @@ mod tests {
         )
         .expect("a batch");
         let stored = to_stored(&columns, &batch).expect("stored");
-        let as_read = crate::hot::reshape(
-            &RecordBatch::try_from_iter(stored.schema().fields().iter().zip(stored.columns()).map(|(f, a)| {
-                let array = if *f.data_type() == DataType::Utf8 {
-                    cast(a, &DataType::Utf8View).expect("cast")
-                } else {
-                    a.clone()
-                };
-                (f.name().as_str(), array)
+        let names: Vec<_> = stored.schema().fields().iter().map(|f| f.name().clone()).collect();
+        let as_read =
+            RecordBatch::try_from_iter(names.iter().zip(stored.columns()).map(|(name, a)| match a.data_type() {
+                DataType::Utf8 => (name.as_str(), cast(a, &DataType::Utf8View).expect("cast")),
+                _ => (name.as_str(), a.clone()),
             }))
-            .expect("a batch"),
-            &read_schema(&columns),
-        );
+            .expect("a batch");
         let back = from_stored(&columns, &ticks_places(&columns), &schema, &as_read).expect("read");
         assert_eq!(back, batch);
     }

@@ -1,16 +1,17 @@
 //! The workspace itself: opening, tables, reading, flushing.
 
 use crate::catalog_file::{CatalogFile, DatabaseEntry, TableEntry, TableSchema, check_name};
-use crate::delta::{DataFile, DeltaFiles};
+use crate::delta::{DataFile, DeltaFiles, unlink_later};
 use crate::error::{Error, Result, at};
 use crate::hot::{HotRows, reshape};
 use crate::ids::RecentIds;
-use crate::log::Log;
+use crate::log::{Log, TableKey};
 use crate::scan::{TableSnapshot, WorkspaceTable};
+use crate::storage::{DAY_COLUMN, TICKS_COLUMN};
 use crate::writer::{Append, Appended, Request, Writer};
 use arrow::array::RecordBatch;
 use engine::catalog::{Catalog, Table};
-use engine::types::{Column, arrow_schema};
+use engine::types::Column;
 use kql::datetime;
 use kql::timespan::{TICKS_PER_DAY, TICKS_PER_SECOND};
 use parking_lot::{Mutex, RwLock};
@@ -23,7 +24,9 @@ use tokio::sync::oneshot;
 
 /// How often the flusher looks for tables that are due.
 const FLUSH_CHECK_INTERVAL: Duration = Duration::from_secs(1);
-/// Appends are refused while more bytes than this wait in memory.
+/// After a flush that failed the table waits so long before it is tried again.
+const FLUSH_RETRY_TICKS: i64 = 30 * TICKS_PER_SECOND;
+/// Appends are refused while more bytes than this wait in memory, over all tables.
 const HOT_BYTES_MAX: usize = 1 << 30;
 
 /// When hot rows go to files.
@@ -35,7 +38,7 @@ pub struct Options {
     pub flush_bytes: usize,
     /// A table whose oldest hot row has waited so long is flushed.
     pub flush_seconds: u64,
-    /// Names that a table answers to besides its own, as `Solution.Table`.
+    /// A name that queries may put before a table's own, as `Solution.Table`.
     pub solution: Option<String>,
 }
 
@@ -62,7 +65,8 @@ pub struct Workspaces {
 
 struct Inner {
     tables: Arc<Tables>,
-    catalog: Mutex<CatalogFile>,
+    /// Held by whoever changes which tables and columns there are.
+    catalog: tokio::sync::Mutex<CatalogFile>,
     folder: PathBuf,
     options: Options,
     requests: Mutex<mpsc::Sender<Request>>,
@@ -77,21 +81,40 @@ pub(crate) struct Tables {
     solution: Option<String>,
 }
 
+/// A table, from its making to its dropping.
 struct TableState {
-    columns: Vec<Column>,
+    /// Its folder below the database's, unlike that of any other table that ever had its name.
+    folder: String,
     rows: RwLock<Rows>,
-    /// Held for the length of a flush, and at its start while the files are opened.
-    delta: tokio::sync::Mutex<DeltaFiles>,
+    /// Held for the length of a flush; `None` once the table is dropped.
+    delta: tokio::sync::Mutex<Option<DeltaFiles>>,
 }
 
-/// Where a table's rows are. Changed as a whole, so that a query sees each row once.
+/// A table's columns, and where its rows are. Changed as a whole, so that a query sees each row once.
 #[derive(Clone)]
 struct Rows {
+    columns: Arc<Vec<Column>>,
     files: Arc<Vec<DataFile>>,
     /// Rows that a flush is writing.
     flushing: HotRows,
     hot: HotRows,
     flushed: u64,
+    /// No flush is tried before this time, in ticks.
+    retry_ticks: i64,
+}
+
+impl TableState {
+    fn new(folder: String, columns: Vec<Column>, delta: DeltaFiles) -> TableState {
+        let rows = Rows {
+            columns: Arc::new(columns),
+            files: Arc::new(delta.files.clone()),
+            flushing: HotRows::default(),
+            hot: HotRows::default(),
+            flushed: delta.flushed,
+            retry_ticks: 0,
+        };
+        TableState { folder, rows: RwLock::new(rows), delta: tokio::sync::Mutex::new(Some(delta)) }
+    }
 }
 
 impl Tables {
@@ -101,29 +124,46 @@ impl Tables {
         tables.get(table).cloned().ok_or_else(|| Error::NoTable(table.to_owned()))
     }
 
-    /// Rows under the columns of their table.
-    pub fn shape(&self, database: &str, table: &str, batch: &RecordBatch) -> Result<RecordBatch> {
-        let state = self.get(database, table)?;
-        let waiting = {
+    /// The table that `key` names, unless it has been dropped.
+    fn of_key(&self, key: &TableKey) -> Option<Arc<TableState>> {
+        self.get(&key.database, &key.table).ok().filter(|state| state.folder == key.folder)
+    }
+
+    /// Rows under the columns of their table, and which table that is.
+    pub fn shape(&self, database: &str, table: &str, batch: &RecordBatch) -> Result<(TableKey, RecordBatch)> {
+        let name = self.resolve(table);
+        let state = self.get(database, name)?;
+        if self.waiting_bytes() > HOT_BYTES_MAX {
+            return Err(Error::Overloaded);
+        }
+        let columns = state.rows.read().columns.clone();
+        let key = TableKey { database: database.to_owned(), table: name.to_owned(), folder: state.folder.clone() };
+        Ok((key, reshape(batch, &columns)?))
+    }
+
+    fn waiting_bytes(&self) -> usize {
+        let databases = self.databases.read();
+        let waiting = |state: &Arc<TableState>| {
             let rows = state.rows.read();
             rows.hot.bytes + rows.flushing.bytes
         };
-        if waiting > HOT_BYTES_MAX {
-            return Err(Error::Overloaded);
-        }
-        Ok(reshape(batch, &arrow_schema(&state.columns)))
+        databases.values().flat_map(BTreeMap::values).map(waiting).sum()
     }
 
-    pub fn push_hot(&self, database: &str, table: &str, sequence: u64, batch: RecordBatch) {
-        if let Ok(state) = self.get(database, table) {
-            let shaped = reshape(&batch, &arrow_schema(&state.columns));
-            state.rows.write().hot.push(sequence, shaped, datetime::now());
+    /// Shows rows that are in the log to queries. Rows of a table that was dropped have nowhere to go.
+    pub fn push_hot(&self, key: &TableKey, sequence: u64, batch: &RecordBatch) {
+        let Some(state) = self.of_key(key) else { return };
+        let mut rows = state.rows.write();
+        // Columns may have been added since the batch was shaped.
+        match reshape(batch, &rows.columns) {
+            Ok(shaped) => rows.hot.push(sequence, shaped, datetime::now()),
+            Err(error) => tracing::error!(%error, table = key.table, "rows of the log do not fit their table"),
         }
     }
 
     /// The sequence number up to which a table's rows are in files; `None` for a table that is gone.
-    pub fn flushed(&self, database: &str, table: &str) -> Option<u64> {
-        self.get(database, table).ok().map(|state| state.rows.read().flushed)
+    pub fn flushed(&self, key: &TableKey) -> Option<u64> {
+        self.of_key(key).map(|state| state.rows.read().flushed)
     }
 
     fn resolve<'n>(&self, name: &'n str) -> &'n str {
@@ -131,6 +171,10 @@ impl Tables {
             (Some(solution), Some((prefix, table))) if prefix == solution => table,
             _ => name,
         }
+    }
+
+    fn all(&self) -> Vec<Arc<TableState>> {
+        self.databases.read().values().flat_map(|t| t.values().cloned()).collect()
     }
 }
 
@@ -140,8 +184,9 @@ impl Catalog for Tables {
         let rows = state.rows.read().clone();
         let mut hot = rows.flushing.batches();
         hot.extend(rows.hot.batches());
-        let snapshot = TableSnapshot { columns: state.columns.clone(), files: rows.files, hot };
-        Some(Table { columns: state.columns.clone(), provider: Arc::new(WorkspaceTable::new(snapshot)) })
+        let columns = rows.columns.as_ref().clone();
+        let snapshot = TableSnapshot { columns: columns.clone(), files: rows.files, hot };
+        Some(Table { columns, provider: Arc::new(WorkspaceTable::new(snapshot)) })
     }
 
     fn table_names(&self, database: &str) -> Vec<String> {
@@ -161,27 +206,30 @@ impl Workspaces {
         let folder = folder.canonicalize().map_err(at(folder))?;
         let lock = lock_folder(&folder)?;
         let catalog = CatalogFile::load(&folder)?;
+        remove_dropped(&folder, &catalog)?;
         let tables = Tables { databases: RwLock::default(), solution: options.solution.clone() };
+        let mut flushed_most = 0;
         for (database, entry) in &catalog.databases {
             let mut states = BTreeMap::new();
             for (name, table) in &entry.tables {
-                let state = open_table(&folder, database, &table.folder, table.columns()).await?;
+                let delta = DeltaFiles::open(&table_folder(&folder, database, &table.folder)).await?;
+                flushed_most = flushed_most.max(delta.flushed);
+                let state = TableState::new(table.folder.clone(), table.columns(), delta);
                 states.insert(name.clone(), Arc::new(state));
             }
             tables.databases.write().insert(database.clone(), states);
         }
         let tables = Arc::new(tables);
-        let (log, records) = Log::open(&folder)?;
+        let (log, records) = Log::open(&folder, flushed_most + 1)?;
         let mut ids = RecentIds::open(&folder, datetime::now() / TICKS_PER_DAY)?;
         for record in records {
             for rows in record.tables {
-                // Rows of a table that was dropped have nowhere to go.
-                let flushed = tables.flushed(&rows.database, &rows.table).unwrap_or(u64::MAX);
-                if record.sequence > flushed {
-                    tables.push_hot(&rows.database, &rows.table, record.sequence, rows.batch);
+                if tables.flushed(&rows.key).is_some_and(|flushed| record.sequence > flushed) {
+                    tables.push_hot(&rows.key, record.sequence, &rows.batch);
                 }
             }
-            record.ids.into_iter().for_each(|id| ids.insert(id));
+            record.ids.iter().for_each(|id| ids.insert(*id));
+            ids.logged(&record.ids);
         }
         let (requests, received) = mpsc::channel();
         let writer = Writer { log, ids, tables: tables.clone() };
@@ -191,7 +239,7 @@ impl Workspaces {
             .map_err(at(&folder))?;
         let inner = Inner {
             tables,
-            catalog: Mutex::new(catalog),
+            catalog: tokio::sync::Mutex::new(catalog),
             folder,
             options,
             requests: Mutex::new(requests),
@@ -219,7 +267,7 @@ impl Workspaces {
             let rows = state.rows.read();
             TableInfo {
                 name: name.clone(),
-                columns: state.columns.clone(),
+                columns: rows.columns.as_ref().clone(),
                 hot_rows: rows.hot.rows + rows.flushing.rows,
                 files: rows.files.len(),
             }
@@ -229,95 +277,89 @@ impl Workspaces {
 
     /// The columns of a table.
     pub fn columns(&self, database: &str, table: &str) -> Result<Vec<Column>> {
-        Ok(self.inner.tables.get(database, self.inner.tables.resolve(table))?.columns.clone())
+        let state = self.inner.tables.get(database, self.inner.tables.resolve(table))?;
+        let columns = state.rows.read().columns.as_ref().clone();
+        Ok(columns)
     }
 
     /// Makes a database, if there is none of that name.
-    pub fn create_database(&self, name: &str) -> Result<()> {
+    pub async fn create_database(&self, name: &str) -> Result<()> {
         check_name(name)?;
-        let mut catalog = self.inner.catalog.lock();
+        let mut catalog = self.inner.catalog.lock().await;
         if !catalog.databases.contains_key(name) {
-            catalog.databases.insert(name.to_owned(), DatabaseEntry::default());
-            catalog.save(&self.inner.folder)?;
+            self.change(&mut catalog, |c| {
+                c.databases.insert(name.to_owned(), DatabaseEntry::default());
+            })?;
             self.inner.tables.databases.write().insert(name.to_owned(), BTreeMap::new());
         }
         Ok(())
     }
 
-    /// Makes a table, or adds the columns that it lacks. A column of another type is an error.
+    /// Changes the catalog, on disk first.
+    fn change(&self, catalog: &mut CatalogFile, change: impl FnOnce(&mut CatalogFile)) -> Result<()> {
+        let mut next = catalog.clone();
+        change(&mut next);
+        next.save(&self.inner.folder)?;
+        *catalog = next;
+        Ok(())
+    }
+
+    /// Makes a table, or adds the columns that it lacks. A column of another type is an error. The columns that the
+    /// table then has.
     pub async fn create_merge_table(&self, database: &str, schema: &TableSchema) -> Result<Vec<Column>> {
         check_name(&schema.name)?;
-        schema.columns.iter().try_for_each(|c| check_column(&c.name))?;
-        let (mut columns, folder) = {
-            let catalog = self.inner.catalog.lock();
-            let entry = catalog.databases.get(database).ok_or_else(|| Error::NoDatabase(database.to_owned()))?;
-            match entry.tables.get(&schema.name) {
-                Some(table) => (table.columns(), table.folder.clone()),
-                None => (Vec::new(), format!("{}-{}", schema.name, &uuid::Uuid::new_v4().simple().to_string()[..8])),
-            }
+        let mut catalog = self.inner.catalog.lock().await;
+        let existing = match self.inner.tables.get(database, &schema.name) {
+            Ok(state) => Some(state),
+            Err(Error::NoTable(_)) => None,
+            Err(error) => return Err(error),
         };
-        let known = columns.len();
-        for column in &schema.columns {
-            match columns.iter().find(|c| c.name == column.name) {
-                None => columns.push(column.clone()),
-                Some(existing) if existing.column_type != column.column_type => {
-                    return Err(Error::ColumnType {
-                        table: schema.name.clone(),
-                        column: column.name.clone(),
-                        existing: existing.column_type,
-                        wanted: column.column_type,
-                    });
-                }
-                Some(_) => {}
+        let known = existing.as_ref().map(|state| state.rows.read().columns.as_ref().clone()).unwrap_or_default();
+        let columns = merge_columns(&schema.name, known.clone(), &schema.columns)?;
+        let (database_name, name) = (database.to_owned(), schema.name.clone());
+        match existing {
+            Some(_) if columns.len() == known.len() => {}
+            Some(state) => {
+                // No flush may write the rows under the old columns once the new ones are promised.
+                let _flush = state.delta.lock().await;
+                let entry = TableEntry::new(state.folder.clone(), &columns);
+                self.change(&mut catalog, |c| {
+                    c.databases.entry(database_name).or_default().tables.insert(name, entry);
+                })?;
+                let mut rows = state.rows.write();
+                rows.hot = rows.hot.reshaped(&columns)?;
+                rows.flushing = rows.flushing.reshaped(&columns)?;
+                rows.columns = Arc::new(columns.clone());
+            }
+            None => {
+                let folder = format!("{name}-{}", &uuid::Uuid::new_v4().simple().to_string()[..8]);
+                let delta = DeltaFiles::create(&table_folder(&self.inner.folder, database, &folder), &columns).await?;
+                let entry = TableEntry::new(folder.clone(), &columns);
+                self.change(&mut catalog, |c| {
+                    c.databases.entry(database_name.clone()).or_default().tables.insert(name.clone(), entry);
+                })?;
+                let state = Arc::new(TableState::new(folder, columns.clone(), delta));
+                self.inner.tables.databases.write().entry(database_name).or_default().insert(name, state);
             }
         }
-        if known > 0 && columns.len() == known {
-            return Ok(columns);
-        }
-        // A flush of the table as it was must not end after the switch to the table as it will be.
-        let old = self.inner.tables.get(database, &schema.name).ok();
-        let old_flush = match &old {
-            Some(state) => Some(state.delta.lock().await),
-            None => None,
-        };
-        let state = open_table(&self.inner.folder, database, &folder, columns.clone()).await?;
-        let mut catalog = self.inner.catalog.lock();
-        let entry = TableEntry::new(folder, &columns);
-        if let Some(database) = catalog.databases.get_mut(database) {
-            database.tables.insert(schema.name.clone(), entry);
-        }
-        catalog.save(&self.inner.folder)?;
-        let mut databases = self.inner.tables.databases.write();
-        if let Some(tables) = databases.get_mut(database) {
-            if let Some(old) = tables.get(&schema.name) {
-                let arrow = arrow_schema(&columns);
-                let rows = old.rows.read();
-                let mut moved = state.rows.write();
-                moved.hot = rows.hot.reshaped(&arrow);
-                moved.flushing = rows.flushing.reshaped(&arrow);
-            }
-            tables.insert(schema.name.clone(), Arc::new(state));
-        }
-        drop(old_flush);
         Ok(columns)
     }
 
     /// Drops a table and its files; false when there is none.
     pub async fn drop_table(&self, database: &str, table: &str) -> Result<bool> {
+        let mut catalog = self.inner.catalog.lock().await;
         let Ok(state) = self.inner.tables.get(database, table) else { return Ok(false) };
-        let _flush = state.delta.lock().await;
-        let folder = {
-            let mut catalog = self.inner.catalog.lock();
-            let entry = catalog.databases.get_mut(database).and_then(|d| d.tables.remove(table));
-            catalog.save(&self.inner.folder)?;
-            entry.map(|e| table_folder(&self.inner.folder, database, &e.folder))
-        };
+        self.change(&mut catalog, |c| {
+            if let Some(entry) = c.databases.get_mut(database) {
+                entry.tables.remove(table);
+            }
+        })?;
         if let Some(tables) = self.inner.tables.databases.write().get_mut(database) {
             tables.remove(table);
         }
-        if let Some(folder) = folder {
-            std::fs::remove_dir_all(&folder).map_err(at(&folder))?;
-        }
+        // A flush that is under way ends first; a later one finds nothing to write to.
+        state.delta.lock().await.take();
+        unlink_later(vec![table_folder(&self.inner.folder, database, &state.folder)]);
         Ok(true)
     }
 
@@ -333,15 +375,15 @@ impl Workspaces {
     pub async fn drop_older_than(&self, database: &str, table: &str, oldest_ticks: i64) -> Result<()> {
         let state = self.inner.tables.get(database, table)?;
         let mut delta = state.delta.lock().await;
-        let is_old = |file: &DataFile| file.times.is_some_and(|(_, greatest)| greatest < oldest_ticks);
-        let (old, kept) = state.rows.read().files.iter().cloned().partition::<Vec<_>, _>(is_old);
-        if old.is_empty() {
-            return Ok(());
+        let Some(delta) = delta.as_mut() else { return Ok(()) };
+        let is_old = |file: &&DataFile| file.times.is_some_and(|(_, greatest)| greatest < oldest_ticks);
+        let old: Vec<PathBuf> = delta.files.iter().filter(is_old).map(|f| f.path.clone()).collect();
+        if !old.is_empty() {
+            delta.remove(&old).await?;
+            state.rows.write().files = Arc::new(delta.files.clone());
+            unlink_later(old);
         }
-        // First out of sight of new queries, then off the disk.
-        state.rows.write().files = Arc::new(kept);
-        let paths: Vec<PathBuf> = old.into_iter().map(|f| f.path).collect();
-        delta.remove(&paths).await
+        Ok(())
     }
 
     /// Moves the hot rows of all tables to files.
@@ -366,58 +408,72 @@ impl Workspaces {
                 let Some(inner) = inner.upgrade() else { break };
                 let workspaces = Workspaces { inner };
                 let options = workspaces.inner.options.clone();
-                let due = move |hot: &HotRows| {
-                    let waited = hot.since_ticks.map_or(0, |since| (datetime::now() - since) / TICKS_PER_SECOND);
-                    hot.rows >= options.flush_rows
-                        || hot.bytes >= options.flush_bytes
-                        || waited >= i64::try_from(options.flush_seconds).unwrap_or(i64::MAX)
+                let due = move |rows: &Rows| {
+                    let now = datetime::now();
+                    let waited = rows.hot.since_ticks.map_or(0, |since| (now - since) / TICKS_PER_SECOND);
+                    now >= rows.retry_ticks
+                        && (rows.flushing.rows > 0
+                            || rows.hot.rows >= options.flush_rows
+                            || rows.hot.bytes >= options.flush_bytes
+                            || waited >= i64::try_from(options.flush_seconds).unwrap_or(i64::MAX))
                 };
-                if let Err(error) = workspaces.flush_due(due).await {
-                    tracing::error!(%error, "failed to move rows to table files; they stay in the log");
-                }
+                // What goes wrong is logged where it does, and tried again.
+                let _ = workspaces.flush_due(due).await;
             }
         });
     }
 
-    async fn flush_due(&self, due: impl Fn(&HotRows) -> bool) -> Result<()> {
-        let states: Vec<Arc<TableState>> =
-            self.inner.tables.databases.read().values().flat_map(|t| t.values().cloned()).collect();
-        let mut flushed = false;
-        for state in states {
+    /// Flushes the tables that are due. One that fails does not keep the others from being flushed; the first error is
+    /// the result.
+    async fn flush_due(&self, due: impl Fn(&Rows) -> bool) -> Result<()> {
+        let mut outcome = Ok(());
+        let mut is_flushed = false;
+        for state in self.inner.tables.all() {
             let is_due = {
                 let rows = state.rows.read();
-                rows.flushing.rows > 0 || (rows.hot.rows > 0 && due(&rows.hot))
+                rows.flushing.rows + rows.hot.rows > 0 && due(&rows)
             };
-            if is_due {
-                flush_table(&state).await?;
-                flushed = true;
+            if !is_due {
+                continue;
+            }
+            // In a task of its own, so that nobody's giving up can stop a commit half way.
+            let flushed = tokio::spawn({
+                let state = state.clone();
+                async move { flush_table(&state).await }
+            });
+            match flushed.await.unwrap_or_else(|e| Err(Error::Stopped(e.to_string()))) {
+                Ok(()) => is_flushed = true,
+                Err(error) => {
+                    tracing::error!(%error, table = state.folder, "failed to move rows to table files; they stay in the log");
+                    state.rows.write().retry_ticks = datetime::now() + FLUSH_RETRY_TICKS;
+                    outcome = outcome.and(Err(error));
+                }
             }
         }
-        if flushed {
+        if is_flushed {
             let _ = self.inner.requests.lock().send(Request::Trim);
         }
-        Ok(())
+        outcome
     }
 }
 
 async fn flush_table(state: &TableState) -> Result<()> {
     let mut delta = state.delta.lock().await;
-    let taken = {
+    let Some(delta) = delta.as_mut() else { return Ok(()) };
+    let (taken, columns) = {
         let mut rows = state.rows.write();
         // What an earlier flush failed to write goes first, by itself, under its own sequence number.
         if rows.flushing.rows == 0 {
             rows.flushing = std::mem::take(&mut rows.hot);
         }
-        rows.flushing.clone()
+        (rows.flushing.clone(), rows.columns.clone())
     };
     let Some(sequence) = taken.last_sequence() else { return Ok(()) };
-    let written = delta.flush(&state.columns, taken.batches(), sequence).await?;
+    delta.flush(&columns, taken.batches(), sequence).await?;
     let mut rows = state.rows.write();
-    let mut files = rows.files.as_ref().clone();
-    files.extend(written);
-    rows.files = Arc::new(files);
+    rows.files = Arc::new(delta.files.clone());
     rows.flushing = HotRows::default();
-    rows.flushed = sequence;
+    rows.flushed = delta.flushed;
     Ok(())
 }
 
@@ -425,19 +481,51 @@ fn table_folder(data: &Path, database: &str, folder: &str) -> PathBuf {
     data.join("tables").join(database).join(folder)
 }
 
-async fn open_table(data: &Path, database: &str, folder: &str, columns: Vec<Column>) -> Result<TableState> {
-    let folder = table_folder(data, database, folder);
-    std::fs::create_dir_all(&folder).map_err(at(&folder))?;
-    let (delta, files) = DeltaFiles::open(&folder, &columns).await?;
-    let rows =
-        Rows { files: Arc::new(files), flushing: HotRows::default(), hot: HotRows::default(), flushed: delta.flushed };
-    Ok(TableState { columns, rows: RwLock::new(rows), delta: tokio::sync::Mutex::new(delta) })
+/// Removes the folders of tables that are not in the catalog: dropped ones, and ones whose making was cut off.
+fn remove_dropped(data: &Path, catalog: &CatalogFile) -> Result<()> {
+    for (database, entry) in &catalog.databases {
+        let folder = data.join("tables").join(database);
+        let Ok(entries) = std::fs::read_dir(&folder) else { continue };
+        for found in entries {
+            let path = found.map_err(at(&folder))?.path();
+            let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+            if !entry.tables.values().any(|t| t.folder == name) {
+                tracing::info!(path = %path.display(), "removed the files of a table that is gone");
+                std::fs::remove_dir_all(&path).map_err(at(&path))?;
+            }
+        }
+    }
+    Ok(())
 }
 
-/// Column names may be any text but the ones that table files use themselves.
-fn check_column(name: &str) -> Result<()> {
-    let own = [crate::storage::TICKS_COLUMN, crate::storage::DAY_COLUMN];
-    if name.is_empty() || own.contains(&name) { Err(Error::BadName(name.to_owned())) } else { Ok(()) }
+/// The columns that a table has once `wanted` are added. Table files know no difference between upper and lower case,
+/// and use two names themselves.
+fn merge_columns(table: &str, mut columns: Vec<Column>, wanted: &[Column]) -> Result<Vec<Column>> {
+    for column in wanted {
+        if column.name.is_empty() || [TICKS_COLUMN, DAY_COLUMN].iter().any(|own| column.name.eq_ignore_ascii_case(own))
+        {
+            return Err(Error::BadColumn(format!("'{}' cannot be a column's name", column.name)));
+        }
+        match columns.iter().find(|c| c.name.to_lowercase() == column.name.to_lowercase()) {
+            None => columns.push(column.clone()),
+            Some(known) if known.name != column.name => {
+                return Err(Error::BadColumn(format!(
+                    "the columns '{}' and '{}' of '{table}' differ in case alone, which table files do not",
+                    known.name, column.name
+                )));
+            }
+            Some(known) if known.column_type != column.column_type => {
+                return Err(Error::ColumnType {
+                    table: table.to_owned(),
+                    column: column.name.clone(),
+                    existing: known.column_type,
+                    wanted: column.column_type,
+                });
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(columns)
 }
 
 /// Takes the folder for this process.

@@ -13,6 +13,8 @@ use tokio::sync::oneshot;
 
 /// At most this many requests share one write of the log.
 const GROUP_MAX: usize = 256;
+/// A group is written in parts of about this size.
+const FRAME_BYTES_WANTED: usize = 64 << 20;
 
 /// The identity of an event, from its sender.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -66,6 +68,7 @@ pub(crate) struct Writer {
 
 struct Prepared {
     rows: Vec<TableRows>,
+    ids: Vec<u128>,
     sequence: u64,
     appended: Appended,
     reply: oneshot::Sender<Result<Appended>>,
@@ -83,53 +86,69 @@ impl Writer {
             {
                 group.push(next);
             }
-            let mut stop = false;
+            if let Err(error) = self.ids.advance(datetime::now() / TICKS_PER_DAY) {
+                tracing::error!(%error, "the ids of the day before were not saved");
+            }
+            let (mut is_trim, mut is_stop) = (false, false);
             let mut prepared = Vec::new();
             let mut encoded = Vec::new();
             for request in group {
                 match request {
-                    Request::Stop => stop = true,
-                    Request::Trim => {
-                        if let Err(error) = self.trim() {
-                            tracing::error!(%error, "failed to cut the log");
-                        }
-                    }
+                    Request::Stop => is_stop = true,
+                    Request::Trim => is_trim = true,
                     Request::Append { append, reply } => {
                         if let Some(problem) = &failed {
                             let _ = reply.send(Err(Error::Stopped(problem.clone())));
                             continue;
                         }
                         match self.prepare(append, &mut encoded) {
-                            Ok((rows, sequence, appended)) => {
-                                prepared.push(Prepared { rows, sequence, appended, reply });
+                            Ok((rows, ids, sequence, appended)) => {
+                                prepared.push(Prepared { rows, ids, sequence, appended, reply });
                             }
                             Err(error) => {
                                 let _ = reply.send(Err(error));
                             }
                         }
+                        if encoded.len() > FRAME_BYTES_WANTED {
+                            failed = self.commit(&mut encoded, std::mem::take(&mut prepared)).err();
+                        }
                     }
                 }
             }
-            if let Err(error) = self.commit(&encoded, prepared) {
-                tracing::error!(%error, "failed to write the log; no more rows are taken");
-                failed = Some(error.to_string());
+            if failed.is_none() {
+                failed = self.commit(&mut encoded, prepared).err();
             }
-            if stop {
+            // Behind the rows of the group: what is trimmed, and the ids that are saved, are those of rows that are safe.
+            if is_trim
+                && failed.is_none()
+                && let Err(error) = self.trim()
+            {
+                tracing::error!(%error, "failed to cut the log");
+            }
+            if is_stop {
                 break;
             }
         }
     }
 
     /// Checks an append, leaves out repeated events and encodes the rest.
-    fn prepare(&mut self, append: Append, encoded: &mut Vec<u8>) -> Result<(Vec<TableRows>, u64, Appended)> {
-        self.ids.advance(datetime::now() / TICKS_PER_DAY)?;
-        let mut rows = Vec::new();
+    fn prepare(&mut self, append: Append, encoded: &mut Vec<u8>) -> Result<(Vec<TableRows>, Vec<u128>, u64, Appended)> {
+        let mut rows: Vec<TableRows> = Vec::new();
         let mut fresh: Vec<u128> = Vec::new();
         let mut appended = Appended::default();
+        if !append.ids.is_empty() && append.ids.len() != append.tables.len() {
+            return Err(Error::BadBatch("ids must be given for each table or for none".to_owned()));
+        }
         for (i, (table, batch)) in append.tables.into_iter().enumerate() {
-            let shaped = self.tables.shape(&append.database, &table, &batch)?;
-            let kept = match append.ids.get(i).filter(|ids| ids.len() == batch.num_rows()) {
+            let (key, shaped) = self.tables.shape(&append.database, &table, &batch)?;
+            if rows.iter().any(|r| r.key == key) {
+                return Err(Error::BadBatch(format!("the table '{table}' stands twice in one append")));
+            }
+            let kept = match append.ids.get(i) {
                 None => shaped,
+                Some(ids) if ids.len() != shaped.num_rows() => {
+                    return Err(Error::BadBatch(format!("{} ids for {} rows", ids.len(), shaped.num_rows())));
+                }
                 Some(ids) => {
                     let is_new: BooleanArray = ids.iter().map(|id| Some(!self.ids.contains(id.0))).collect();
                     fresh.extend(ids.iter().map(|id| id.0));
@@ -140,49 +159,48 @@ impl Writer {
             appended.rows += kept.num_rows();
             if kept.num_rows() > 0 {
                 appended.stored.push(kept.clone());
-                rows.push(TableRows { database: append.database.clone(), table, batch: kept });
+                rows.push(TableRows { key, batch: kept });
             }
         }
+        fresh.retain(|id| !self.ids.contains(*id));
+        fresh.sort_unstable();
+        fresh.dedup();
         let sequence = self.log.next_sequence;
         if !rows.is_empty() {
-            fresh.retain(|id| !self.ids.contains(*id));
-            fresh.sort_unstable();
-            fresh.dedup();
             encode(sequence, &fresh, &rows, encoded)?;
             self.log.next_sequence += 1;
-            // Requests of the same group must see each other's ids.
+            // Later requests of the same group must see these ids.
             fresh.iter().for_each(|id| self.ids.insert(*id));
         }
-        Ok((rows, sequence, appended))
+        Ok((rows, fresh, sequence, appended))
     }
 
-    fn commit(&mut self, encoded: &[u8], prepared: Vec<Prepared>) -> Result<()> {
-        let mut touched = Vec::new();
-        for one in &prepared {
-            touched.extend(one.rows.iter().map(|r| ((r.database.clone(), r.table.clone()), one.sequence)));
-        }
+    /// Writes what is prepared, shows it to queries and answers. The error is what went wrong with the disk.
+    fn commit(&mut self, encoded: &mut Vec<u8>, prepared: Vec<Prepared>) -> std::result::Result<(), String> {
+        let touched: Vec<_> =
+            prepared.iter().flat_map(|one| one.rows.iter().map(|r| (r.key.clone(), one.sequence))).collect();
         let written = if encoded.is_empty() { Ok(()) } else { self.log.write(encoded, &touched) };
-        match written {
-            Ok(()) => {
-                for one in prepared {
-                    for rows in one.rows {
-                        self.tables.push_hot(&rows.database, &rows.table, one.sequence, rows.batch);
-                    }
-                    let _ = one.reply.send(Ok(one.appended));
-                }
-                Ok(())
+        encoded.clear();
+        if let Err(error) = written {
+            tracing::error!(%error, "failed to write the log; no more rows are taken");
+            let problem = error.to_string();
+            for one in prepared {
+                let _ = one.reply.send(Err(Error::Stopped(problem.clone())));
             }
-            Err(error) => {
-                for one in prepared {
-                    let _ = one.reply.send(Err(Error::Stopped(error.to_string())));
-                }
-                Err(error)
-            }
+            return Err(problem);
         }
+        for one in prepared {
+            self.ids.logged(&one.ids);
+            for rows in one.rows {
+                self.tables.push_hot(&rows.key, one.sequence, &rows.batch);
+            }
+            let _ = one.reply.send(Ok(one.appended));
+        }
+        Ok(())
     }
 
     fn trim(&mut self) -> Result<()> {
         self.ids.save()?;
-        self.log.trim(|(database, table)| self.tables.flushed(database, table))
+        self.log.trim(|key| self.tables.flushed(key))
     }
 }

@@ -119,7 +119,7 @@ pub fn parse_decimal(text: &str) -> Option<i128> {
         return None;
     }
     let mut value: i128 = format!("{whole}{fraction}").parse().ok()?;
-    let shift = i32::from(DECIMAL_SCALE) + exponent - i32::try_from(fraction.len()).ok()?;
+    let shift = i32::from(DECIMAL_SCALE).checked_add(exponent)?.checked_sub(i32::try_from(fraction.len()).ok()?)?;
     if shift >= 0 {
         value = value.checked_mul(10i128.checked_pow(shift.unsigned_abs())?)?;
     } else {

@@ -17,7 +17,7 @@ pub(super) async fn run(services: &Services, database: &str, text: &str) -> Resu
     match verb.as_str() {
         "create" if words.take("database") => {
             let name = words.name("a database name")?;
-            services.workspaces.create_database(&name).map_err(failed)?;
+            services.workspaces.create_database(&name).await.map_err(failed)?;
             let mut table = Table::new(&[("DatabaseName", Type::String)]);
             table.push(&[json::quote(&name)]);
             Ok(response::command(table))

@@ -73,9 +73,15 @@ impl KustoError {
     }
 
     pub fn workspace(error: &workspace::Error) -> KustoError {
-        use workspace::Error::{BadName, ColumnType, NoDatabase, NoTable, Overloaded};
+        use workspace::Error::{BadBatch, BadColumn, BadName, ColumnType, NoDatabase, NoTable, Overloaded, TooLarge};
         match error {
-            NoDatabase(_) | NoTable(_) | BadName(_) | ColumnType { .. } => KustoError::bad_request(error.to_string()),
+            NoDatabase(_)
+            | NoTable(_)
+            | BadName(_)
+            | BadColumn(_)
+            | BadBatch(_)
+            | ColumnType { .. }
+            | TooLarge { .. } => KustoError::bad_request(error.to_string()),
             Overloaded => KustoError::too_busy(error.to_string()),
             other => {
                 tracing::error!(error = %other, "a request failed");
