@@ -279,10 +279,6 @@ impl ExecutionPlan for StoredExec {
         self.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
     }
 
-    fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
-    }
-
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         use futures::StreamExt;
         let input = self.input.execute(partition, context)?;

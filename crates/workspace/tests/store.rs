@@ -1,0 +1,197 @@
+//! What a workspace promises: rows that were appended are there, once, whatever is flushed, reopened or changed.
+
+use engine::{Column, Limits, Session};
+use kql::Type;
+use serde_json::{Value, json};
+use std::path::Path;
+use workspace::{Append, BatchBuilder, EventId, Options, TableSchema, Workspaces};
+
+const DATABASE: &str = "d";
+
+fn schema(columns: &[(&str, Type)]) -> TableSchema {
+    TableSchema { name: "T".to_owned(), columns: columns.iter().map(|(n, t)| Column::new(*n, *t)).collect() }
+}
+
+fn first_columns() -> TableSchema {
+    schema(&[("TimeGenerated", Type::DateTime), ("N", Type::Long), ("S", Type::String)])
+}
+
+async fn open(folder: &Path) -> Workspaces {
+    Workspaces::open(folder, Options::default()).await.expect("the folder opens")
+}
+
+async fn open_with_table(folder: &Path) -> Workspaces {
+    let workspaces = open(folder).await;
+    workspaces.create_database(DATABASE).await.expect("a database");
+    workspaces.create_merge_table(DATABASE, &first_columns()).await.expect("a table");
+    workspaces
+}
+
+/// Closes, so that the folder can be opened again.
+async fn close(workspaces: Workspaces) {
+    workspaces.close().await;
+}
+
+async fn append(workspaces: &Workspaces, rows: &[Value], ids: &[&str]) -> workspace::Appended {
+    let columns = workspaces.columns(DATABASE, "T").expect("the table is there");
+    let mut builder = BatchBuilder::new(&columns);
+    rows.iter().for_each(|row| builder.push_object(row.as_object().expect("an object")));
+    let append = Append {
+        database: DATABASE.to_owned(),
+        tables: vec![("T".to_owned(), builder.finish().expect("a batch"))],
+        ids: if ids.is_empty() { Vec::new() } else { vec![ids.iter().map(|id| EventId::new("test", id)).collect()] },
+    };
+    workspaces.append(append).await.expect("the rows are taken")
+}
+
+/// The rows of a query, as JSON texts.
+async fn query(workspaces: &Workspaces, text: &str) -> Vec<String> {
+    let session = Session::new(Limits { parallelism: 2, ..Limits::default() }).expect("a session");
+    let mut results = session.query(workspaces.catalog().as_ref(), DATABASE, text).await.expect("the query is right");
+    let answer = results.pop().expect("a result").collect().await.expect("it runs");
+    let mut rows = Vec::new();
+    for batch in &answer.batches {
+        for row in 0..batch.num_rows() {
+            let cells = batch.columns().iter().zip(&answer.columns).map(|(array, column)| {
+                let mut text = String::new();
+                engine::cells::Cells::new(column.column_type, array).write_json(row, &mut text);
+                text
+            });
+            rows.push(cells.collect::<Vec<_>>().join(" "));
+        }
+    }
+    rows
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_are_there_once_from_the_log_and_from_files() {
+    let folder = tempfile::tempdir().expect("a folder");
+    // A name that file systems and addresses write differently.
+    let data = folder.path().join("größe ~1 [x]");
+    let workspaces = open_with_table(&data).await;
+    let time = "2026-03-02T10:00:00.1234567Z";
+    append(&workspaces, &[json!({"TimeGenerated": time, "N": 1, "S": "a"})], &[]).await;
+    let all = "T | sort by N asc | project N, S, TimeGenerated";
+    let first = format!("1 \"a\" \"{time}\"");
+    assert_eq!(query(&workspaces, all).await, [first.clone()], "visible at once");
+    workspaces.flush().await.expect("flushed");
+    assert_eq!(query(&workspaces, all).await, [first.clone()], "the last digit of a time survives the file");
+    append(&workspaces, &[json!({"TimeGenerated": "2026-03-03", "N": 2, "S": "b"})], &[]).await;
+    assert_eq!(query(&workspaces, "T | count").await, ["2"]);
+    close(workspaces).await;
+    for _ in 0..2 {
+        let workspaces = open(&data).await;
+        assert_eq!(query(&workspaces, "T | count").await, ["2"]);
+        assert_eq!(query(&workspaces, "T | where TimeGenerated < datetime(2026-03-03) | project N").await, ["1"]);
+        workspaces.flush().await.expect("flushed");
+        assert_eq!(query(&workspaces, "T | where TimeGenerated >= datetime(2026-03-03) | project S").await, ["\"b\""]);
+        close(workspaces).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repeated_event_is_stored_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let workspaces = open_with_table(folder.path()).await;
+    let rows = [json!({"N": 1}), json!({"N": 2})];
+    // Both rows are of one event.
+    let appended = append(&workspaces, &rows, &["e1", "e1"]).await;
+    assert_eq!((appended.rows, appended.repeated), (2, 0));
+    let appended = append(&workspaces, &rows, &["e1", "e2"]).await;
+    assert_eq!((appended.rows, appended.repeated), (1, 1));
+    workspaces.flush().await.expect("flushed");
+    close(workspaces).await;
+    let workspaces = open(folder.path()).await;
+    let appended = append(&workspaces, &rows, &["e1", "e2"]).await;
+    assert_eq!((appended.rows, appended.repeated), (0, 2), "known again after a restart");
+    assert_eq!(query(&workspaces, "T | count").await, ["3"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn columns_can_be_added() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let workspaces = open_with_table(folder.path()).await;
+    append(&workspaces, &[json!({"N": 1, "S": "stored"})], &[]).await;
+    workspaces.flush().await.expect("flushed");
+    append(&workspaces, &[json!({"N": 2, "S": "hot"})], &[]).await;
+    let wider = schema(&[("N", Type::Long), ("Extra", Type::String), ("D", Type::Dynamic)]);
+    workspaces.create_merge_table(DATABASE, &wider).await.expect("columns are added");
+    append(&workspaces, &[json!({"N": 3, "Extra": "new", "D": {"k": [1]}})], &[]).await;
+    let text = "T | sort by N asc | project N, Extra, isempty(Extra), D";
+    let wanted = ["1 \"\" true null", "2 \"\" true null", "3 \"new\" false {\"k\":[1]}"];
+    assert_eq!(query(&workspaces, text).await, wanted);
+    workspaces.flush().await.expect("flushed");
+    assert_eq!(query(&workspaces, text).await, wanted);
+    close(workspaces).await;
+    assert_eq!(query(&open(folder.path()).await, text).await, wanted);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn columns_that_files_cannot_tell_apart_are_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let workspaces = open_with_table(folder.path()).await;
+    for (name, of) in [("n", Type::Long), ("_day", Type::String), ("N", Type::String), ("", Type::Long)] {
+        let error = workspaces.create_merge_table(DATABASE, &schema(&[(name, of)])).await;
+        assert!(error.is_err(), "'{name}' was taken");
+    }
+    append(&workspaces, &[json!({"N": 1})], &[]).await;
+    workspaces.flush().await.expect("the table still works");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_made_anew_has_none_of_the_old_rows() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let workspaces = open_with_table(folder.path()).await;
+    append(&workspaces, &[json!({"N": 1})], &[]).await;
+    assert!(workspaces.drop_table(DATABASE, "T").await.expect("dropped"));
+    assert!(!workspaces.drop_table(DATABASE, "T").await.expect("nothing to drop"));
+    workspaces.create_merge_table(DATABASE, &first_columns()).await.expect("a table");
+    append(&workspaces, &[json!({"N": 2})], &[]).await;
+    assert_eq!(query(&workspaces, "T | project N").await, ["2"]);
+    close(workspaces).await;
+    assert_eq!(query(&open(folder.path()).await, "T | project N").await, ["2"], "the log does not bring them back");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn flushes_and_appends_at_the_same_time_lose_nothing() {
+    const ROWS: usize = 300;
+    let folder = tempfile::tempdir().expect("a folder");
+    let workspaces = open_with_table(folder.path()).await;
+    let appending = tokio::spawn({
+        let workspaces = workspaces.clone();
+        async move {
+            for n in 0..ROWS {
+                append(&workspaces, &[json!({"N": n})], &[]).await;
+            }
+        }
+    });
+    while !appending.is_finished() {
+        workspaces.flush().await.expect("flushed");
+        let counts = query(&workspaces, "T | summarize count(), dcount(N)").await;
+        let (all, distinct) = counts[0].split_once(' ').expect("two numbers");
+        assert_eq!(all, distinct, "no row is seen twice");
+    }
+    appending.await.expect("all appended");
+    assert_eq!(query(&workspaces, "T | count").await, [ROWS.to_string()]);
+    close(workspaces).await;
+    assert_eq!(query(&open(folder.path()).await, "T | summarize count(), dcount(N)").await, [format!("{ROWS} {ROWS}")]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_missing_is_said() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let workspaces = open_with_table(folder.path()).await;
+    append(&workspaces, &[json!({"N": 1})], &[]).await;
+    let second = Workspaces::open(folder.path(), Options::default()).await.map(|_| ());
+    assert!(second.expect_err("in use").to_string().contains("in use by another process"));
+    close(workspaces).await;
+    let catalog = folder.path().join("catalog.json");
+    let good = std::fs::read(&catalog).expect("read");
+    std::fs::remove_file(&catalog).expect("removed");
+    let error = Workspaces::open(folder.path(), Options::default()).await.map(|_| ()).expect_err("no catalog");
+    assert!(error.to_string().contains("the catalog is missing"), "{error}");
+    std::fs::write(&catalog, String::from_utf8_lossy(&good).replace("\"format_version\": 1", "\"format_version\": 7"))
+        .expect("written");
+    let error = Workspaces::open(folder.path(), Options::default()).await.map(|_| ()).expect_err("another version");
+    assert!(error.to_string().contains("has format version 7, this program reads version 1"), "{error}");
+}
