@@ -1,0 +1,50 @@
+# The chores of the project. `make` alone lists them.
+
+TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
+VENV := $(TARGET)/python-venv
+# apt needs root; without it, what is missing is named and the user installs it.
+APT := $(shell [ "$$(id -u)" = 0 ] && echo apt-get || echo sudo -n apt-get)
+
+.PHONY: help run build test lint unit blackbox bench score clean-data
+
+help:
+	@echo "make run     build, then start Turnstone with an agent for this machine"
+	@echo "make test    build, then run all tests"
+	@echo "make lint    formatting and clippy"
+	@echo "make bench   measure ingestion and the sample queries; writes docs/performance.md"
+	@echo "make score   score the query language against ../shared/conformance, where it is there"
+
+run:
+	cargo build --release --locked --workspace
+	exec $(TARGET)/release/turnstone up --raw-events
+
+build:
+	cargo build --locked --workspace
+
+test: lint-format unit blackbox
+
+.PHONY: lint-format
+lint-format:
+	cargo fmt --all --check
+
+lint: lint-format
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+unit:
+	cargo test --locked --workspace
+
+blackbox: build $(VENV)/ready
+	TURNSTONE_BIN=$(TARGET)/debug $(VENV)/bin/pytest -q tests/blackbox
+
+$(VENV)/ready: tests/requirements.txt
+	@python3 -c 'import ensurepip, venv' 2>/dev/null || ($(APT) update -q && $(APT) install -y -q python3-venv)
+	python3 -m venv $(VENV)
+	$(VENV)/bin/pip install -q -r tests/requirements.txt
+	@touch $@
+
+bench:
+	cargo build --release --locked --workspace
+	python3 bench/bench.py --bin $(TARGET)/release --out docs/performance.md
+
+score: build
+	python3 bench/score.py --bin $(TARGET)/debug
