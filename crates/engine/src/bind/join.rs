@@ -1,9 +1,8 @@
 //! `join` in all its kinds.
 
-use super::relation::{Relation, column, null, unique_name};
+use super::relation::{Column, Relation, column, null, unique_name};
 use super::{Binder, Names, Result, Scope, Typed, internal, unknown};
 use crate::aggregates::{self, Kind, field_name};
-use crate::types::Column;
 use datafusion::common::{Column as PlanColumn, JoinType, NullEquality};
 use datafusion::functions::expr_fn::{coalesce, get_field};
 use datafusion::logical_expr::{Expr as Plan, ident};
@@ -35,7 +34,11 @@ impl<'q> Binder<'q> {
         };
         let right = self.pipeline(&join.right, names)?;
         let keys = self.join_keys(&left, &right, &join.on, names)?;
-        let left = if kind_name == "innerunique" { one_row_per_key(left, &keys, span)? } else { left };
+        if kind_name != "innerunique" {
+            return self.join_relations(left, right, keys, *kind, span);
+        }
+        let left = one_row_per_key(left, &keys, span)?;
+        let keys = self.join_keys(&left, &right, &join.on, names)?;
         self.join_relations(left, right, keys, *kind, span)
     }
 
@@ -126,21 +129,34 @@ impl<'q> Binder<'q> {
         // Inside the plan every column has a name of its own; KQL's names are given at the end.
         let inner = |relation: Relation, prefix: &str, keys: Vec<Typed>| -> Result<Relation> {
             let outputs = relation.outputs().into_iter().enumerate();
-            let mut outputs: Vec<(String, Typed)> =
-                outputs.map(|(i, (_, typed))| (format!("${prefix}{i}"), typed)).collect();
-            outputs.extend(keys.into_iter().enumerate().map(|(i, typed)| (format!("${prefix}key{i}"), typed)));
+            // A field may be that of the other side too, where both come from one `let`; an alias makes it another.
+            let mut outputs: Vec<(String, Typed)> = outputs
+                .map(|(i, (_, typed))| {
+                    let name = format!("${prefix}{i}");
+                    let renamed = typed.expr.alias(&name);
+                    (name, Typed::new(renamed, typed.value_type))
+                })
+                .collect();
+            let keys = keys.into_iter().enumerate();
+            outputs.extend(keys.map(|(i, key)| {
+                let name = format!("${prefix}key{i}");
+                let renamed = key.expr.alias(&name);
+                (name, Typed::new(renamed, key.value_type))
+            }));
             relation.project(outputs, span)
         };
-        let count = keys.len();
         let (left_keys, right_keys) = keys.into_iter().unzip();
         let left = inner(left, "l", left_keys)?;
         let right = inner(right, "r", right_keys)?;
-        let key_names =
-            |prefix: &str| (0..count).map(|i| PlanColumn::from_name(format!("${prefix}key{i}"))).collect::<Vec<_>>();
+        let key_fields = |relation: &Relation, columns: usize| -> Vec<PlanColumn> {
+            relation.columns[columns..].iter().map(|c| PlanColumn::from_name(&c.field)).collect()
+        };
+        let on = (key_fields(&left, left_columns.len()), key_fields(&right, right_columns.len()));
+        let (left_fields, right_fields) = (left.columns, right.columns);
         let right_plan = right.builder.build().map_err(|e| internal(span, &e))?;
         let builder = left
             .builder
-            .join_detailed(right_plan, kind, (key_names("l"), key_names("r")), None, NullEquality::NullEqualsNull)
+            .join_detailed(right_plan, kind, on, None, NullEquality::NullEqualsNull)
             .map_err(|e| internal(span, &e))?;
         let joined = Relation::new(builder, Vec::new());
         let (keeps_left, keeps_right) = match kind {
@@ -151,9 +167,9 @@ impl<'q> Binder<'q> {
         let left_may_miss = matches!(kind, JoinType::Right | JoinType::Full);
         let right_may_miss = matches!(kind, JoinType::Left | JoinType::Full);
         let mut outputs: Vec<(String, Typed)> = Vec::new();
-        let mut add = |columns: &[Column], prefix: &str, may_miss: bool| {
-            for (i, c) in columns.iter().enumerate() {
-                let mut value = ident(format!("${prefix}{i}"));
+        let mut add = |columns: &[Column], fields: &[Column], may_miss: bool| {
+            for (c, inner) in columns.iter().zip(fields) {
+                let mut value = ident(&inner.field);
                 if may_miss && c.column_type == Type::String {
                     value = coalesce(vec![value, null(Type::String).expr]);
                 }
@@ -162,10 +178,10 @@ impl<'q> Binder<'q> {
             }
         };
         if keeps_left {
-            add(&left_columns, "l", left_may_miss);
+            add(&left_columns, &left_fields, left_may_miss);
         }
         if keeps_right {
-            add(&right_columns, "r", right_may_miss);
+            add(&right_columns, &right_fields, right_may_miss);
         }
         joined.project(outputs, span)
     }
@@ -192,7 +208,7 @@ fn one_row_per_key(left: Relation, keys: &[(Typed, Typed)], span: Span) -> Resul
     let columns = left.columns.clone();
     let grouped: Vec<Plan> =
         keys.iter().enumerate().map(|(i, (key, _))| key.expr.clone().alias(format!("$key{i}"))).collect();
-    let values = columns.iter().map(|c| ident(&c.name)).collect();
+    let values = columns.iter().map(|c| ident(&c.field)).collect();
     let any_row = aggregates::call(Kind::ArgMax, values, None, Vec::new()).alias("$row");
     let builder = left.builder.aggregate(grouped, vec![any_row]).map_err(|e| internal(span, &e))?;
     let outputs = columns

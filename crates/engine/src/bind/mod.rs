@@ -20,7 +20,7 @@ mod summarize;
 mod union;
 
 use crate::catalog::Catalog;
-use crate::types::Column;
+use crate::types;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::common::DataFusionError;
 use datafusion::logical_expr::{Expr, LogicalPlan};
@@ -32,7 +32,7 @@ use std::sync::Arc;
 /// The result of a query that another one depends on.
 #[derive(Debug, Clone)]
 pub struct SubqueryResult {
-    pub columns: Vec<Column>,
+    pub columns: Vec<types::Column>,
     pub batches: Vec<RecordBatch>,
 }
 
@@ -57,7 +57,7 @@ pub(crate) type Result<T> = std::result::Result<T, Stop>;
 #[derive(Debug, Clone)]
 pub(crate) struct Bound {
     pub plan: LogicalPlan,
-    pub columns: Vec<Column>,
+    pub columns: Vec<types::Column>,
     pub visualization: Option<Visualization>,
     /// True when rows must be computed in one stream to keep their order in a list.
     pub needs_single_stream: bool,
@@ -139,7 +139,7 @@ impl<'q> Names<'q> {
 #[derive(Clone)]
 pub(crate) struct Scope<'q, 'c> {
     pub names: Names<'q>,
-    pub columns: &'c [Column],
+    pub columns: &'c [relation::Column],
 }
 
 pub(crate) struct Binder<'q> {
@@ -197,7 +197,7 @@ impl<'q> Binder<'q> {
         let plan = relation.builder.build().map_err(|e| internal(span, &e))?;
         Ok(Bound {
             plan,
-            columns: relation.columns,
+            columns: relation.columns.iter().map(types::Column::from).collect(),
             visualization: self.visualization.take(),
             needs_single_stream: self.needs_single_stream,
         })

@@ -4,7 +4,6 @@ use super::naming::implicit_name;
 use super::relation::{Relation, column, unique_name, wrong_type};
 use super::{Binder, Names, Result, Scope, Typed, internal};
 use crate::functions::dynamic::{INDICES, elements};
-use crate::types::Column;
 use datafusion::common::{Column as PlanColumn, UnnestOptions};
 use datafusion::logical_expr::ident;
 use kql::tree::{ExprKind, MvExpand};
@@ -63,7 +62,10 @@ impl<'q> Binder<'q> {
             expanded.push((index.text.clone(), Type::Long));
         }
         let listed = input.project(outputs, span)?;
-        let unnested: Vec<PlanColumn> = expanded.iter().map(|(name, _)| PlanColumn::from_name(name)).collect();
+        let unnested: Vec<PlanColumn> = expanded
+            .iter()
+            .filter_map(|(name, _)| listed.find(name).map(|c| PlanColumn::from_name(&c.field)))
+            .collect();
         let builder = listed
             .builder
             .unnest_columns_with_options(unnested, UnnestOptions::new().with_preserve_nulls(true))
@@ -73,8 +75,10 @@ impl<'q> Binder<'q> {
         for c in &rows.columns {
             let target = expanded.iter().find(|(name, _)| *name == c.name).map(|(_, to)| *to);
             let typed = match target {
-                Some(to) if to != Type::Dynamic => self.convert(Typed::new(ident(&c.name), Type::Dynamic), to, span)?,
-                _ => column(&Column::new(&c.name, c.column_type)),
+                Some(to) if to != Type::Dynamic => {
+                    self.convert(Typed::new(ident(&c.field), Type::Dynamic), to, span)?
+                }
+                _ => column(c),
             };
             outputs.push((c.name.clone(), typed));
         }

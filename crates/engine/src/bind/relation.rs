@@ -1,16 +1,61 @@
 //! A relation: rows in the making, with their columns' KQL names and types.
+//!
+//! A column's name in the plan, its *field*, is not its KQL name: each value that is computed gets a field that no
+//! other has. A name can be given a new meaning at each step (`extend x = x + 1` twice), and DataFusion takes two
+//! projections that are the same to the letter for one.
 
 use super::{Typed, internal, unknown};
-use crate::types::{Column, null_value};
+use crate::types::{self, null_value};
 use datafusion::logical_expr::expr_rewriter::normalize_col;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Projection, SortExpr, ident, lit};
 use kql::tree::Name;
 use kql::{Diagnostic, Span, Type};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A column of a relation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Column {
+    pub name: String,
+    pub column_type: Type,
+    /// What the plan calls it.
+    pub field: String,
+}
+
+impl Column {
+    /// A column whose field is named as it is: of a table, or of a node that names its own outputs.
+    pub fn new(name: impl Into<String>, column_type: Type) -> Column {
+        let name = name.into();
+        Column { field: name.clone(), name, column_type }
+    }
+
+    /// Whether both have the same name and type.
+    pub fn is_like(&self, other: &Column) -> bool {
+        self.name == other.name && self.column_type == other.column_type
+    }
+}
+
+impl From<&types::Column> for Column {
+    fn from(column: &types::Column) -> Column {
+        Column::new(&column.name, column.column_type)
+    }
+}
+
+impl From<&Column> for types::Column {
+    fn from(column: &Column) -> types::Column {
+        types::Column::new(&column.name, column.column_type)
+    }
+}
+
+/// A field name that no other value has.
+fn fresh_field(name: &str) -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    format!("{name}#{}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
 
 #[derive(Debug, Clone)]
 pub(crate) struct Relation {
-    /// Its output fields are, in order and by name, the columns.
+    /// Its output fields are, in order, those of the columns.
     pub builder: LogicalPlanBuilder,
     pub columns: Vec<Column>,
     /// The order that the rows are known to have, for aggregates that keep it.
@@ -46,19 +91,22 @@ impl Relation {
 
     /// Replaces the columns by `outputs`. The known order stays as far as its keys do.
     pub fn project(self, outputs: Vec<(String, Typed)>, span: Span) -> super::Result<Relation> {
-        let columns: Vec<Column> =
-            outputs.iter().map(|(name, typed)| Column::new(name.clone(), typed.value_type)).collect();
-        let kept = |key: &SortExpr| {
-            matches!(&key.expr, Expr::Column(c) if outputs.iter().any(|(name, typed)| {
-                *name == c.name && matches!(&typed.expr, Expr::Column(from) if from.name == c.name)
-            }))
-        };
-        let order: Vec<SortExpr> = self.order.iter().take_while(|k| kept(k)).cloned().collect();
-        let expressions: Vec<Expr> = outputs.into_iter().map(|(name, typed)| typed.expr.alias(name)).collect();
-        // Not LogicalPlanBuilder::project: where an expression equals one that made an input column it takes that
-        // column instead, which is wrong when the name has been given a new meaning (`extend x = x + 1` twice).
+        let mut columns: Vec<Column> = Vec::with_capacity(outputs.len());
+        for (name, typed) in &outputs {
+            // A column that is passed on keeps its field, unless it is passed on twice.
+            let kept = match &typed.expr {
+                Expr::Column(from) if !columns.iter().any(|c| c.field == from.name) => Some(from.name.clone()),
+                _ => None,
+            };
+            let field = kept.unwrap_or_else(|| fresh_field(name));
+            columns.push(Column { name: name.clone(), column_type: typed.value_type, field });
+        }
+        let is_kept =
+            |key: &&SortExpr| matches!(&key.expr, Expr::Column(c) if columns.iter().any(|o| o.field == c.name));
+        let order: Vec<SortExpr> = self.order.iter().take_while(is_kept).cloned().collect();
+        let expressions = outputs.into_iter().zip(&columns).map(|((_, typed), column)| typed.expr.alias(&column.field));
         let build = |input: LogicalPlan| -> datafusion::common::Result<LogicalPlanBuilder> {
-            let expressions = expressions.into_iter().map(|e| normalize_col(e, &input)).collect::<Result<_, _>>()?;
+            let expressions = expressions.map(|e| normalize_col(e, &input)).collect::<Result<_, _>>()?;
             let projection = Projection::try_new(expressions, Arc::new(input))?;
             Ok(LogicalPlanBuilder::from(LogicalPlan::Projection(projection)))
         };
@@ -96,7 +144,7 @@ impl Relation {
 
 /// A column as an expression.
 pub(crate) fn column(column: &Column) -> Typed {
-    Typed::new(ident(&column.name), column.column_type)
+    Typed::new(ident(&column.field), column.column_type)
 }
 
 /// The null of a type as an expression; `""` for strings.

@@ -2,10 +2,10 @@
 
 use super::comparison::filter_form;
 use super::naming::implicit_name;
-use super::relation::{Relation, null, unique_name, wrong_type};
+use super::relation::{Column, Relation, null, unique_name, wrong_type};
 use super::{Binder, Meaning, Names, Result, Scope, Typed, Visualization, constant, internal, unknown};
 use crate::range::RangeTable;
-use crate::types::{Column, arrow_schema, arrow_type};
+use crate::types::{self, arrow_schema, arrow_type};
 use datafusion::arrow::array::RecordBatch;
 use datafusion::common::TableReference;
 use datafusion::datasource::{MemTable, provider_as_source};
@@ -168,13 +168,17 @@ impl<'q> Binder<'q> {
         let reference = TableReference::bare(name.text.as_str());
         let builder = LogicalPlanBuilder::scan(reference, provider_as_source(table.provider), None)
             .map_err(|e| internal(name.span, &e))?;
-        let relation = Relation { table: Some(name.text.clone()), ..Relation::new(builder, table.columns) };
+        let relation = Relation {
+            table: Some(name.text.clone()),
+            ..Relation::new(builder, table.columns.iter().map(Column::from).collect())
+        };
         let outputs = relation.outputs();
         relation.project(outputs, name.span)
     }
 
     fn datatable(&mut self, columns: &'q [ColumnDeclaration], cells: &'q [Expr], span: Span) -> Result<Relation> {
-        let schema: Vec<Column> = columns.iter().map(|c| Column::new(&c.name.text, c.column_type)).collect();
+        let schema: Vec<types::Column> =
+            columns.iter().map(|c| types::Column::new(&c.name.text, c.column_type)).collect();
         for (i, declared) in columns.iter().enumerate() {
             if columns[..i].iter().any(|c| c.name.text == declared.name.text) {
                 let message = format!("the column '{}' is declared twice", declared.name.text);
@@ -201,7 +205,7 @@ impl<'q> Binder<'q> {
         let reference = TableReference::bare("datatable");
         let builder = LogicalPlanBuilder::scan(reference, provider_as_source(Arc::new(table)), None)
             .map_err(|e| internal(span, &e))?;
-        let relation = Relation::new(builder, schema);
+        let relation = Relation::new(builder, schema.iter().map(Column::from).collect());
         let outputs = relation.outputs();
         relation.project(outputs, span)
     }
@@ -287,7 +291,7 @@ impl<'q> Binder<'q> {
                     _ => self.named_expressions(items, &scope, &[], false)?,
                 };
                 let projected = input.project(outputs, span)?;
-                let keys: Vec<Plan> = projected.columns.iter().map(|c| ident(&c.name)).collect();
+                let keys: Vec<Plan> = projected.columns.iter().map(|c| ident(&c.field)).collect();
                 let builder = projected.builder.aggregate(keys, Vec::<Plan>::new()).map_err(|e| internal(span, &e))?;
                 Ok(Relation { builder, order: Vec::new(), ..projected })
             }
@@ -400,13 +404,13 @@ impl<'q> Binder<'q> {
             let converted = self.convert(typed, to, bound.span)?;
             values.push(constant::evaluate(&converted.expr).map_err(|e| internal(bound.span, &e))?);
         }
-        let column = Column::new(&column.text, value_type);
+        let column = types::Column::new(&column.text, value_type);
         let table = RangeTable::new(&column, &values).map_err(|problem| Diagnostic::semantic(span, problem))?;
         let provider = table.provider().map_err(|e| internal(span, &e))?;
         let builder = LogicalPlanBuilder::scan(TableReference::bare("range"), provider_as_source(provider), None)
             .map_err(|e| internal(span, &e))?;
         let order = vec![SortExpr::new(ident(&column.name), table.is_ascending(), false)];
-        let relation = Relation::new(builder, vec![column]);
+        let relation = Relation::new(builder, vec![Column::from(&column)]);
         let outputs = relation.outputs();
         Ok(Relation { order, ..relation.project(outputs, span)? })
     }

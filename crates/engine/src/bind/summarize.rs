@@ -3,15 +3,15 @@
 use super::expression::text;
 use super::naming::implicit_name;
 use super::operators::exact;
-use super::relation::{Relation, column, null, unique_name, wrong_type};
+use super::relation::{Column, Relation, column, null, unique_name, wrong_type};
 use super::{Binder, Names, Result, Scope, Typed, internal};
 use crate::aggregates::{self, Kind, field_name};
 use crate::functions::math;
-use crate::types::{Column, arrow_type};
+use crate::types::arrow_type;
 use datafusion::functions::expr_fn::{coalesce, get_field};
 use datafusion::functions_aggregate::{average::avg_udaf, count::count_udaf, min_max, sum::sum_udaf};
 use datafusion::logical_expr::expr::AggregateFunction;
-use datafusion::logical_expr::{AggregateUDF, Expr as Plan, cast, ident, lit};
+use datafusion::logical_expr::{AggregateUDF, Expr as Plan, cast, ident, lit, not};
 use kql::tree::{Argument, Expr, ExprKind, Name, NamedExpr};
 use kql::{Diagnostic, Span, Type};
 use std::sync::Arc;
@@ -160,7 +160,7 @@ impl<'q> Binder<'q> {
         let key_columns: Vec<Column> =
             (keys.iter().enumerate()).map(|(i, (_, typed))| Column::new(format!("$k{i}"), typed.value_type)).collect();
         let grouped: Vec<Plan> =
-            keys.iter().zip(&key_columns).map(|((_, typed), c)| typed.expr.clone().alias(&c.name)).collect();
+            keys.iter().zip(&key_columns).map(|((_, typed), c)| typed.expr.clone().alias(&c.field)).collect();
         let all = keys.iter().zip(&key_columns).map(|((name, _), c)| (name.clone(), column(c)));
         let all: Vec<(String, Typed)> = all.chain(outputs).collect();
         let builder = input.builder.aggregate(grouped, summary.aggregates).map_err(|e| internal(span, &e))?;
@@ -397,14 +397,23 @@ impl<'q> Binder<'q> {
         match of {
             Type::String => Ok(Typed::new(coalesce(vec![found, text("")]), of)),
             Type::Real => {
-                // A NaN among the rows is the answer, whichever end is asked for.
-                let is_nan = math::ISNAN.call(vec![value.expr]);
-                let both = filter.map_or(is_nan.clone(), |f| f.and(is_nan));
-                let nans = summary.add(native(count_udaf(), lit(1i64), Some(both)));
-                let has_nan = nans.gt(lit(0i64));
+                // A NaN among the rows is the answer, whichever end is asked for. DataFusion starts its search at the
+                // largest finite number, so a group of infinities alone must be told from one that holds that number.
+                let mut count_of = |test: Plan| {
+                    let both = filter.clone().map_or(test.clone(), |f| f.and(test));
+                    summary.add(native(count_udaf(), lit(1i64), Some(both))).gt(lit(0i64))
+                };
+                let has_nan = count_of(math::ISNAN.call(vec![value.expr.clone()]));
+                let (start, infinity) = if least { (f64::MAX, f64::INFINITY) } else { (f64::MIN, f64::NEG_INFINITY) };
+                let has_infinity = count_of(value.expr.clone().eq(lit(infinity)));
+                let has_start = count_of(value.expr.eq(lit(start)));
+                let only_infinity = found.clone().eq(lit(start)).and(has_infinity).and(not(has_start));
                 let choice = datafusion::logical_expr::expr::Case::new(
                     None,
-                    vec![(Box::new(has_nan), Box::new(lit(f64::NAN)))],
+                    vec![
+                        (Box::new(has_nan), Box::new(lit(f64::NAN))),
+                        (Box::new(only_infinity), Box::new(lit(infinity))),
+                    ],
                     Some(Box::new(found)),
                 );
                 Ok(Typed::new(Plan::Case(choice), of))
@@ -434,7 +443,7 @@ impl<'q> Binder<'q> {
         for argument in &arguments[1..] {
             if argument.value.kind == ExprKind::Star {
                 let others = summary.columns.iter().filter(|c| {
-                    !key_is(&c.name) && !keys.iter().any(|(k, typed)| *k == c.name || typed.expr == ident(&c.name))
+                    !key_is(&c.name) && !keys.iter().any(|(k, typed)| *k == c.name || typed.expr == ident(&c.field))
                 });
                 values.extend(others.map(|c| (Some(c.name.clone()), column(c))));
             } else {

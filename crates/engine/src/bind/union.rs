@@ -2,10 +2,9 @@
 
 use super::expression::text;
 use super::operators::exact;
-use super::relation::{Relation, column, null, unique_name};
+use super::relation::{Column, Relation, column, null, unique_name};
 use super::source::matches_pattern;
 use super::{Binder, Names, Result, Stop, Typed, internal, unknown};
-use crate::types::Column;
 use kql::tree::{ExprKind, Name, Source, Union, UnionLeg};
 use kql::{Diagnostic, Severity, Span, Type};
 
@@ -88,7 +87,7 @@ impl<'q> Binder<'q> {
             }
             for output in &outputs {
                 let of = output.source.column_type;
-                let found = leg.columns.iter().find(|c| **c == output.source);
+                let found = leg.columns.iter().find(|c| c.is_like(&output.source));
                 let value = found.map_or_else(|| null(of), column);
                 projected.push((output.name.clone(), Typed::new(exact_literal(value.expr, of), of)));
             }
@@ -122,13 +121,13 @@ fn output_columns(legs: &[(String, Relation)], outer: bool) -> Vec<Output> {
     let mut found: Vec<Column> = Vec::new();
     for (_, leg) in legs {
         for c in &leg.columns {
-            if !found.contains(c) {
+            if !found.iter().any(|f| f.is_like(c)) {
                 found.push(c.clone());
             }
         }
     }
     if !outer {
-        found.retain(|c| legs.iter().all(|(_, leg)| leg.columns.contains(c)));
+        found.retain(|c| legs.iter().all(|(_, leg)| leg.columns.iter().any(|l| l.is_like(c))));
     }
     let is_split = |c: &Column| found.iter().any(|o| o.name == c.name && o.column_type != c.column_type);
     let mut outputs: Vec<Output> = Vec::new();

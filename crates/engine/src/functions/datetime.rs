@@ -183,15 +183,20 @@ fn int_part(args: &Args, part: fn(i64) -> i64) -> Result<ArrayRef> {
     Ok(args.make_ints(|i| times.get(i).map(|t| part(t) as i32)))
 }
 
+fn long_part(args: &Args, part: fn(i64) -> i64) -> Result<ArrayRef> {
+    let times = args.longs(0);
+    Ok(args.make_longs(|i| times.get(i).map(part)))
+}
+
 pub static DAYOFWEEK: Kernel = Kernel::new("kql_dayofweek", Type::TimeSpan, |args| {
     let times = args.longs(0);
     Ok(args.make_longs(|i| times.get(i).map(|t| day_of_week(t) * TICKS_PER_DAY)))
 });
 pub static DAYOFMONTH: Kernel = Kernel::new("kql_dayofmonth", Type::Int, |a| int_part(a, |t| Parts::of(t).day));
 pub static DAYOFYEAR: Kernel = Kernel::new("kql_dayofyear", Type::Int, |a| int_part(a, day_of_year));
-pub static HOUROFDAY: Kernel = Kernel::new("kql_hourofday", Type::Int, |a| int_part(a, |t| Parts::of(t).hour));
+pub static HOUROFDAY: Kernel = Kernel::new("kql_hourofday", Type::Long, |a| long_part(a, |t| Parts::of(t).hour));
 pub static MONTHOFYEAR: Kernel = Kernel::new("kql_monthofyear", Type::Int, |a| int_part(a, |t| Parts::of(t).month));
-pub static GETYEAR: Kernel = Kernel::new("kql_getyear", Type::Int, |a| int_part(a, |t| Parts::of(t).year));
+pub static GETYEAR: Kernel = Kernel::new("kql_getyear", Type::Long, |a| long_part(a, |t| Parts::of(t).year));
 pub static WEEKOFYEAR: Kernel = Kernel::new("kql_weekofyear", Type::Int, |a| int_part(a, iso_week));
 
 /// `bin(value, step)` on ticks: rounded down to a multiple of the step; null for a step that is not positive.

@@ -156,10 +156,14 @@ pub static BASE64_DECODE: Kernel = Kernel::new("kql_base64_decode_tostring", Typ
     map(args, |s| BASE64_STANDARD.decode(s).ok().and_then(|b| String::from_utf8(b).ok()).unwrap_or_default())
 });
 
-const URL_UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+const URL_UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b' ');
 
+/// A blank becomes `+`; hexadecimal digits are lower case.
 pub static URL_ENCODE: Kernel = Kernel::new("kql_url_encode", Type::String, |args| {
-    map(args, |s| utf8_percent_encode(s, URL_UNRESERVED).to_string())
+    map(args, |s| {
+        let parts = utf8_percent_encode(s, URL_UNRESERVED);
+        parts.map(|p| if p.starts_with('%') { p.to_ascii_lowercase() } else { p.replace(' ', "+") }).collect()
+    })
 });
 pub static URL_DECODE: Kernel = Kernel::new("kql_url_decode", Type::String, |args| {
     map(args, |s| percent_decode_str(s).decode_utf8_lossy().into_owned())
