@@ -281,7 +281,7 @@ pub fn compact(text: &str) -> Cow<'_, str> {
                 }
                 let number = &text[start..at];
                 match number.parse::<f64>() {
-                    Ok(real) if number.contains(['.', 'e', 'E']) => out.push_str(&real_text(real)),
+                    Ok(real) if real.is_finite() && number.contains(['.', 'e', 'E']) => out.push_str(&real_text(real)),
                     _ => out.push_str(number),
                 }
             }
@@ -495,28 +495,31 @@ impl LiteralReader<'_> {
 
     fn word(&mut self) -> Result<(), String> {
         let end = self.rest().find([',', ']', '}', ':']).unwrap_or(self.rest().len());
-        if let Some(open) = self.rest()[..].find('(') {
-            if let Some(close) = self.rest().find(')').filter(|close| open < end && *close > open) {
-                let name = self.rest()[..open].trim().to_owned();
-                let inner = self.rest()[open + 1..close].trim().trim_matches(['"', '\'']).to_owned();
-                let printed = match name.as_str() {
-                    "datetime" | "date" => datetime::parse(&inner).map(|t| quote(&datetime::format(t))),
-                    "timespan" | "time" => timespan::parse(&inner).map(|t| quote(&timespan::format(t))),
-                    "guid" => Some(quote(&inner.to_ascii_lowercase())),
-                    "int" | "long" => inner.parse::<i64>().ok().map(|n| n.to_string()),
-                    "real" | "double" => inner.parse::<f64>().ok().map(real_text),
-                    "bool" => Some(inner.clone()).filter(|b| b == "true" || b == "false"),
-                    _ => None,
-                };
-                let printed = printed.ok_or_else(|| format!("'{name}({inner})' is no literal"))?;
-                self.out.push_str(&printed);
-                self.at += close + 1;
-                return Ok(());
-            }
+        if let Some(open) = self.rest()[..].find('(')
+            && let Some(close) = self.rest().find(')').filter(|close| open < end && *close > open)
+        {
+            let name = self.rest()[..open].trim().to_owned();
+            let inner = self.rest()[open + 1..close].trim().trim_matches(['"', '\'']).to_owned();
+            let printed = match name.as_str() {
+                "datetime" | "date" => datetime::parse(&inner).map(|t| quote(&datetime::format(t))),
+                "timespan" | "time" => timespan::parse(&inner).map(|t| quote(&timespan::format(t))),
+                "guid" => Some(quote(&inner.to_ascii_lowercase())),
+                "int" | "long" => inner.parse::<i64>().ok().map(|n| n.to_string()),
+                "real" | "double" => inner.parse::<f64>().ok().map(real_text),
+                "bool" => Some(inner.clone()).filter(|b| b == "true" || b == "false"),
+                _ => None,
+            };
+            let printed = printed.ok_or_else(|| format!("'{name}({inner})' is no literal"))?;
+            self.out.push_str(&printed);
+            self.at += close + 1;
+            return Ok(());
         }
         let word = self.rest()[..end].trim().to_owned();
         let printed = match word.as_str() {
             "true" | "false" | "null" => word.clone(),
+            _ if word.parse::<f64>().is_ok_and(f64::is_infinite) => {
+                return Err(format!("'{word}' is too large for a real"));
+            }
             _ if is_valid(&word) => compact(&word).into_owned(),
             _ => return Err(format!("'{}' is no JSON value", self.snippet())),
         };
@@ -559,7 +562,7 @@ mod tests {
             from_literal(r#"{"a": 'x', "b": [1, -2.5, true]}"#).as_deref(),
             Ok(r#"{"a":"x","b":[1,-2.5,true]}"#)
         );
-        assert_eq!(from_literal("[datetime(2020-01-01), 1d]").is_err(), true);
+        assert!(from_literal("[datetime(2020-01-01), 1d]").is_err());
         assert_eq!(from_literal("datetime(2020-01-01)").as_deref(), Ok("\"2020-01-01T00:00:00.0000000Z\""));
         assert!(from_literal("{\"a\" 1}").is_err());
         assert!(from_literal("").is_err());

@@ -4,6 +4,8 @@
 //! (the expected rows, in order when the query sorts, with the column types under the names), or a block fenced
 //! as `error` with the expected message. A block fenced as `kql setup` is put before each later query of the file.
 
+#![allow(clippy::expect_used, clippy::panic)]
+
 use engine::catalog::FixedCatalog;
 use engine::cells::Cells;
 use engine::{Error, Limits, Session};
@@ -101,7 +103,7 @@ async fn run(session: &Session, query: &str) -> Result<Vec<String>, String> {
 
 /// The expected table as it is written in the file: names, a rule with the types, rows.
 fn expected_table(table: &[String]) -> Vec<String> {
-    let types = table.get(1).map(|rule| normal(rule).replace('-', "").replace(':', "")).unwrap_or_default();
+    let types = table.get(1).map(|rule| normal(rule).replace(['-', ':'], "")).unwrap_or_default();
     let mut rows = vec![normal(&table[0]), normal(&types)];
     rows.extend(table.iter().skip(2).map(|r| normal(r)));
     rows

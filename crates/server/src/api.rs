@@ -45,11 +45,11 @@ fn refused(error: &Error) -> Response {
     failed(status, &error.to_string())
 }
 
-fn check(shared: &Shared, headers: &HeaderMap) -> Result<(), Response> {
+fn check(shared: &Shared, headers: &HeaderMap) -> Result<(), Box<Response>> {
     if shared.services.admin_token.admits(headers) {
         return Ok(());
     }
-    Err(failed(StatusCode::UNAUTHORIZED, "the request carries no valid token"))
+    Err(Box::new(failed(StatusCode::UNAUTHORIZED, "the request carries no valid token")))
 }
 
 /// A device without its keys, or with them for the one call that asks for one device.
@@ -69,14 +69,14 @@ fn describe(device: &Device, with_keys: bool) -> Value {
 type Answer = Result<Response, Response>;
 
 async fn list(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Answer {
-    check(&shared, &headers)?;
+    check(&shared, &headers).map_err(|r| *r)?;
     let devices = shared.registry.devices().await.map_err(|e| refused(&e))?;
     let devices: Vec<Value> = devices.iter().map(|d| describe(d, false)).collect();
     Ok(Json(json!({ "value": devices })).into_response())
 }
 
 async fn show(State(shared): State<Arc<Shared>>, Path(id): Path<String>, headers: HeaderMap) -> Answer {
-    check(&shared, &headers)?;
+    check(&shared, &headers).map_err(|r| *r)?;
     match shared.registry.device(&id).await.map_err(|e| refused(&e))? {
         Some(device) => Ok(Json(describe(&device, true)).into_response()),
         None => Err(refused(&Error::NoDevice(id))),
@@ -84,13 +84,13 @@ async fn show(State(shared): State<Arc<Shared>>, Path(id): Path<String>, headers
 }
 
 async fn create(State(shared): State<Arc<Shared>>, Path(id): Path<String>, headers: HeaderMap) -> Answer {
-    check(&shared, &headers)?;
+    check(&shared, &headers).map_err(|r| *r)?;
     let device = shared.registry.create_device(&id).await.map_err(|e| refused(&e))?;
     Ok((StatusCode::CREATED, Json(describe(&device, true))).into_response())
 }
 
 async fn delete(State(shared): State<Arc<Shared>>, Path(id): Path<String>, headers: HeaderMap) -> Answer {
-    check(&shared, &headers)?;
+    check(&shared, &headers).map_err(|r| *r)?;
     shared.registry.delete_device(&id).await.map_err(|e| refused(&e))?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
@@ -107,7 +107,7 @@ async fn change(
     headers: HeaderMap,
     Json(change): Json<Change>,
 ) -> Answer {
-    check(&shared, &headers)?;
+    check(&shared, &headers).map_err(|r| *r)?;
     shared.registry.set_enabled(&id, change.is_enabled).await.map_err(|e| refused(&e))?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

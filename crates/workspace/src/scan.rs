@@ -143,7 +143,7 @@ impl TableProvider for WorkspaceTable {
 fn time_bounds(filters: &[Expr]) -> (i64, i64) {
     let (mut least, mut greatest) = (i64::MIN, i64::MAX);
     for filter in filters {
-        for (operator, ticks) in conjuncts(filter).into_iter().filter_map(|e| time_comparison(e)) {
+        for (operator, ticks) in conjuncts(filter).into_iter().filter_map(time_comparison) {
             match operator {
                 Operator::Gt | Operator::GtEq => least = least.max(ticks),
                 Operator::Lt | Operator::LtEq => greatest = greatest.min(ticks),

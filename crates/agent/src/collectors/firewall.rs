@@ -177,16 +177,14 @@ fn from_iptables(text: &str) -> Vec<Item> {
     }
     let mut items = Vec::new();
     for (chain, policy) in policies {
-        let mut priority = 0;
         let of_chain = rules.iter().filter(|(c, _)| *c == chain).map(|(_, item)| item.clone());
         let last = item(json!({ "Enabled": true, "Action": action(&policy) }));
-        for mut entry in of_chain.chain(std::iter::once(last)) {
+        for (priority, mut entry) in of_chain.chain(std::iter::once(last)).enumerate() {
             entry.insert("ChainName".to_owned(), json!(chain));
             entry.insert("Priority".to_owned(), json!(priority));
             if let Some(direction) = direction(&chain) {
                 entry.insert("Direction".to_owned(), json!(direction));
             }
-            priority += 1;
             items.push(entry);
         }
     }

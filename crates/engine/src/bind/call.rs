@@ -267,7 +267,7 @@ impl<'q> Binder<'q> {
 
     fn argument(&mut self, typed: Typed, parameter: Parameter, span: Span) -> Result<Plan> {
         match parameter {
-            Parameter::Value => Ok(self.to_dynamic(typed, span)?.expr),
+            Parameter::Value => Ok(self.in_json(typed, span)?.expr),
             Parameter::Pattern => {
                 if let Plan::Literal(ScalarValue::Utf8View(Some(pattern)), _) = &typed.expr {
                     regexes::compile(pattern).map_err(|problem| Diagnostic::semantic(span, problem))?;
@@ -351,7 +351,7 @@ impl<'q> Binder<'q> {
             }
             "case" => {
                 count(3, usize::MAX)?;
-                if arguments.len() % 2 == 0 {
+                if arguments.len().is_multiple_of(2) {
                     return Err(
                         Diagnostic::semantic(span, "case() needs a last argument for when nothing holds").into()
                     );
@@ -411,12 +411,12 @@ impl<'q> Binder<'q> {
                 let mut items = Vec::new();
                 for argument in arguments {
                     let typed = self.expression(&argument.value, scope)?;
-                    items.push(self.to_dynamic(typed, argument.value.span)?.expr);
+                    items.push(self.in_json(typed, argument.value.span)?.expr);
                 }
                 Ok(Typed::new(dynamic::PACK_ARRAY.call(items), Type::Dynamic))
             }
             "pack" | "bag_pack" | "pack_dictionary" => {
-                if arguments.len() % 2 != 0 {
+                if !arguments.len().is_multiple_of(2) {
                     let message = format!("{name}() takes keys and values in turn, the last value is missing");
                     return Err(Diagnostic::semantic(span, message).into());
                 }
@@ -427,7 +427,7 @@ impl<'q> Binder<'q> {
                     items.push(if i % 2 == 0 {
                         self.convert(typed, Type::String, span)?.expr
                     } else {
-                        self.to_dynamic(typed, span)?.expr
+                        self.in_json(typed, span)?.expr
                     });
                 }
                 Ok(Typed::new(dynamic::BAG_PACK.call(items), Type::Dynamic))
@@ -437,7 +437,7 @@ impl<'q> Binder<'q> {
                 let mut items = Vec::new();
                 for column in scope.columns {
                     items.push(text(&column.name));
-                    items.push(self.to_dynamic(super::relation::column(column), span)?.expr);
+                    items.push(self.in_json(super::relation::column(column), span)?.expr);
                 }
                 Ok(Typed::new(dynamic::BAG_PACK.call(items), Type::Dynamic))
             }
@@ -526,11 +526,8 @@ impl<'q> Binder<'q> {
         let common = self.common_type(&values, span)?;
         let mut branches = Vec::new();
         for (typed, span) in values {
-            let converted = if common == Type::Dynamic {
-                self.to_dynamic(typed, span)?
-            } else {
-                self.convert(typed, common, span)?
-            };
+            let converted =
+                if common == Type::Dynamic { self.in_json(typed, span)? } else { self.convert(typed, common, span)? };
             branches.push(exact(converted.expr, common));
         }
         let otherwise = branches.pop().map(Box::new);

@@ -168,14 +168,14 @@ impl<'q> Binder<'q> {
         let typed = self.expression(index, scope)?;
         match typed.value_type {
             Type::String => Ok(conversion::STRING_AS_DYNAMIC.call(vec![typed.expr])),
-            Type::Int | Type::Long => Ok(self.to_dynamic(typed, index.span)?.expr),
+            Type::Int | Type::Long => Ok(self.in_json(typed, index.span)?.expr),
             Type::Dynamic => Ok(typed.expr),
             other => Err(wrong_type(index.span, "the index", other, "a string or an integer")),
         }
     }
 
     /// A value as a dynamic one; a string becomes a JSON string.
-    pub fn to_dynamic(&mut self, typed: Typed, span: Span) -> Result<Typed> {
+    pub fn in_json(&mut self, typed: Typed, span: Span) -> Result<Typed> {
         match typed.value_type {
             Type::Dynamic => Ok(typed),
             Type::String => Ok(Typed::new(conversion::STRING_AS_DYNAMIC.call(vec![typed.expr]), Type::Dynamic)),

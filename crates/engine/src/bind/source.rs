@@ -185,7 +185,7 @@ impl<'q> Binder<'q> {
                 return Err(Diagnostic::semantic(declared.name.span, message).into());
             }
         }
-        if columns.is_empty() || cells.len() % columns.len() != 0 {
+        if columns.is_empty() || !cells.len().is_multiple_of(columns.len()) {
             let message = format!("{} cells do not fill rows of {} columns", cells.len(), columns.len());
             return Err(Diagnostic::semantic(span, message).into());
         }
@@ -222,7 +222,7 @@ impl<'q> Binder<'q> {
         let scope = Scope { names: Names::default(), columns: &[] };
         let typed = self.expression(cell, &scope)?;
         let converted = if wanted == Type::Dynamic {
-            self.to_dynamic(typed, cell.span)?
+            self.in_json(typed, cell.span)?
         } else {
             self.convert(typed, wanted, cell.span)?
         };

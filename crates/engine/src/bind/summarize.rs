@@ -328,7 +328,7 @@ impl<'q> Binder<'q> {
                 };
                 let is_list = name.contains("list");
                 let was_dynamic = value.value_type == Type::Dynamic;
-                let json = self.to_dynamic(value, arguments[0].value.span)?.expr;
+                let json = self.in_json(value, arguments[0].value.span)?.expr;
                 let json = if was_dynamic && is_list { coalesce(vec![json, text("null")]) } else { json };
                 let (kind, order) = if is_list {
                     self.needs_single_stream = true;

@@ -131,7 +131,7 @@ pub fn parse_decimal(text: &str) -> Option<i128> {
 static DECIMAL_TO_STRING: Kernel = Kernel::new("kql_tostring_decimal", Type::String, |args| {
     let array = args.array(0)?;
     let values = array.as_primitive::<Decimal128Type>();
-    Ok(args.make_strings(|i| Some(values.is_valid(i).then(|| decimal_text(values.value(i))).unwrap_or_default())))
+    Ok(args.make_strings(|i| Some(if values.is_valid(i) { decimal_text(values.value(i)) } else { Default::default() })))
 });
 static TEXT_TO_DECIMAL: Kernel = Kernel::new("kql_todecimal_string", Type::Decimal, |args| {
     let texts = args.strings(0);

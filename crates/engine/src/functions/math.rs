@@ -74,7 +74,7 @@ pub static EXP: Kernel = Kernel::new("kql_exp", Type::Real, |a| real_map(a, f64:
 /// The logarithm of a negative number is null.
 fn logarithm(args: &Args, op: fn(f64) -> f64) -> Result<ArrayRef> {
     let values = args.reals(0);
-    Ok(args.make_reals(|i| values.get(i).filter(|x| !(*x < 0.0)).map(op)))
+    Ok(args.make_reals(|i| values.get(i).filter(|x| *x >= 0.0 || x.is_nan()).map(op)))
 }
 
 pub static LOG: Kernel = Kernel::new("kql_log", Type::Real, |a| logarithm(a, f64::ln));
