@@ -14,8 +14,13 @@ help:
 	@echo "make bench   measure ingestion and the sample queries; writes docs/performance.md"
 	@echo "make score   score the query language against ../shared/conformance, where it is there"
 
+# The agent reads the packet filter through nft or iptables; where there is neither, and packages can be installed
+# without asking, nftables is.
 run:
 	cargo build --release --locked --workspace
+	@command -v nft >/dev/null || command -v iptables-save >/dev/null || \
+		($(APT) update -q && $(APT) install -y -q nftables) >/dev/null 2>&1 || \
+		echo "neither nft nor iptables is here: the agent cannot see the firewall"
 	exec $(TARGET)/release/turnstone up --raw-events
 
 build:

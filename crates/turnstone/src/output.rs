@@ -2,7 +2,8 @@
 
 use clap::ValueEnum;
 use comfy_table::TableComponent::{
-    BottomBorder, HorizontalLines, LeftBorderIntersections, MiddleIntersections, RightBorderIntersections, TopBorder,
+    BottomBorder, BottomBorderIntersections, HorizontalLines, LeftBorderIntersections, MiddleIntersections,
+    RightBorderIntersections, TopBorder, TopBorderIntersections,
 };
 use serde_json::Value;
 use std::fmt::Write as _;
@@ -60,7 +61,9 @@ impl Result {
             MiddleIntersections,
             RightBorderIntersections,
             TopBorder,
+            TopBorderIntersections,
             BottomBorder,
+            BottomBorderIntersections,
         ] {
             table.remove_style(line);
         }

@@ -56,13 +56,31 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Shows where in the query the fault is, when this program's own parser finds it too.
+/// Shows where in the query the fault is: by this program's own parser, or by the place that the server names.
 fn explain(failure: Failure, text: &str) -> Failure {
     let parsed = kql::parse(text);
-    match parsed.diagnostics.is_empty() || text.trim_start().starts_with('.') {
-        true => failure,
-        false => Failure::usage(parsed.diagnostics.iter().map(|d| d.render(text)).collect::<Vec<_>>().join("\n")),
+    if text.trim_start().starts_with('.') {
+        return failure;
     }
+    if !parsed.diagnostics.is_empty() {
+        return Failure::usage(parsed.diagnostics.iter().map(|d| d.render(text)).collect::<Vec<_>>().join("\n"));
+    }
+    match named_place(&failure.message, text) {
+        Some(diagnostic) => Failure::usage(diagnostic.render(text)),
+        None => failure,
+    }
+}
+
+/// The finding behind a message such as `Semantic error: SEM0100: line 2, column 9: there is no …`.
+fn named_place(message: &str, text: &str) -> Option<kql::Diagnostic> {
+    let (_, rest) = message.split_once("line ")?;
+    let (line, rest) = rest.split_once(", column ")?;
+    let (column, finding) = rest.split_once(": ")?;
+    let (line, column): (usize, usize) = (line.parse().ok()?, column.parse().ok()?);
+    let before: usize = text.split_inclusive('\n').take(line.checked_sub(1)?).map(str::len).sum();
+    let offset = text.get(before..)?.char_indices().nth(column.checked_sub(1)?)?.0 + before;
+    let word = text.get(offset..)?.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len() - offset);
+    Some(kql::Diagnostic::semantic(kql::Span::new(offset, offset + word.max(1)), finding.lines().next()?))
 }
 
 fn on_files(files: &[String], text: &str) -> Result<Vec<Table>, Failure> {
