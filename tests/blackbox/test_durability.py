@@ -15,7 +15,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from security_messages import listening_ports, message, new_id, process_start, reverse_shell
+from security_messages import failed_logins, listening_ports, message, new_id, process_start, reverse_shell
 from turnstone_server import Server, wait_until
 
 ROUNDS = int(os.environ.get("TURNSTONE_KILL_ROUNDS", "5"))
@@ -165,6 +165,28 @@ def test_what_was_acknowledged_outlives_kills_at_random_moments(new_server):
     check(server, senders, ingesters)
 
 
+def test_sigterm_under_load_ends_within_ten_seconds_and_loses_nothing(new_server):
+    server = new_server("--no-agent", "--raw-events").start()
+    server.manage(".create-merge table Measurement (Batch: string, Number: long)")
+    sender, ingester = Sender(server, SEED, "pump-1"), Ingester(server, SEED)
+    load = [sender, ingester]
+    for one in load:
+        one.start()
+    try:
+        wait_until(lambda: all(len(one.acknowledged) > 10 for one in load), 30, "acknowledgements")
+        begin = time.monotonic()
+        assert server.stop() == 0
+        assert time.monotonic() - begin < 10
+        server.start()
+    finally:
+        for one in load:
+            one.stopping.set()
+        for one in load:
+            one.join(timeout=60)
+    assert [u for one in load for u in one.unexpected] == []
+    check(server, [sender], [ingester])
+
+
 @pytest.mark.parametrize("end", ["stop", "kill"])
 def test_a_repeated_event_is_stored_once_also_across_a_restart(new_server, end):
     server = new_server("--no-agent", "--raw-events").start()
@@ -260,3 +282,43 @@ def test_a_start_on_a_folder_that_was_just_killed_needs_no_help(new_server):
     assert server.kusto("SecurityIoTRawEvent | count").value == 1
     wait_until(lambda: server.kusto("SecurityAlert | count").value, 30, "the alert")
     assert server.kusto("SecurityAlert | count").value == 1
+
+
+@pytest.mark.parametrize("end", ["stop", "kill"])
+@pytest.mark.parametrize("flags", [[], ["--raw-events"]], ids=["without raw events", "with raw events"])
+def test_detection_goes_on_where_a_restart_cut_it(new_server, end, flags):
+    server = new_server("--no-agent", *flags).start()
+    device = server.create_device("pump-1")
+    attempts = failed_logins("198.51.100.23", 15)
+
+    def restart():
+        getattr(server, end)()
+        server.start()
+
+    def alerts() -> int:
+        return server.kusto("SecurityAlert | where AlertType == 'IoT_Bruteforce_Fail' | count").value
+
+    def recommendations() -> list:
+        query = "SecurityRecommendation | order by TimeGenerated asc | project RecommendationName, RecommendationState"
+        return server.kusto(query).rows
+
+    # Half of an attack, and a port that is open.
+    for attempt in attempts[:6]:
+        server.accept(device, message(attempt))
+    server.accept(device, message(listening_ports("0.0.0.0:22")))
+    wait_until(lambda: len(recommendations()) == 1, 30, "the recommendation")
+    assert alerts() == 0
+    restart()
+    # The other half; the port is closed.
+    for attempt in attempts[6:12]:
+        server.accept(device, message(attempt))
+    server.accept(device, message(listening_ports()))
+    wait_until(lambda: alerts() == 1, 30, "one alert for an attack that a restart cut in two")
+    wait_until(lambda: len(recommendations()) == 2, 30, "the recommendation's end")
+    restart()
+    # What was found is not found anew: a mark that comes last shows that all before it was judged.
+    server.accept(device, message(*attempts[12:]))
+    server.accept(device, message(reverse_shell("mark")))
+    wait_until(lambda: server.kusto("SecurityAlert | where AlertType == 'IoT_ReverseShell' | count").value, 30, "the mark")
+    assert alerts() == 1
+    assert recommendations() == [["IoT_OpenPorts", "Active"], ["IoT_OpenPorts", "Inactive"]]

@@ -174,7 +174,8 @@ class Server:
     def start(self) -> "Server":
         """Starts the program and reads its addresses from the ready line."""
         self._launch()
-        lines: queue.Queue = queue.Queue()
+        # What the program writes to standard output, line by line, and None at its end.
+        self.output = lines = queue.Queue()
         stdout = self.process.stdout
 
         def read():
@@ -223,10 +224,30 @@ class Server:
         process.kill()
         process.wait()
 
+    def agents(self) -> list[int]:
+        """The processes of agents that keep their state in this data folder."""
+        found = []
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                try:
+                    words = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
+                except OSError:
+                    continue
+                if words[0].endswith("turnstone-agent") and str(self.data / "agent") in words:
+                    found.append(int(entry.name))
+        return found
+
     def end(self):
-        """Stops the program if it runs."""
-        if self.process is not None:
-            self.stop()
+        """Stops the program if it runs, and agents that it has left behind."""
+        try:
+            if self.process is not None:
+                self.stop()
+        finally:
+            for pid in self.agents():
+                try:
+                    os.kill(pid, signal.SIGTERM)
+                except ProcessLookupError:
+                    pass
 
     def __enter__(self) -> "Server":
         return self.start()

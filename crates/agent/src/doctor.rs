@@ -2,7 +2,7 @@
 
 use crate::ConnectionOptions;
 use crate::collectors::{firewall, login, process};
-use crate::sender::{Outcome, Sender};
+use crate::sender::Sender;
 
 pub fn run(options: &ConnectionOptions) -> Result<(), String> {
     let connection = match options.connection() {
@@ -29,13 +29,9 @@ pub fn run(options: &ConnectionOptions) -> Result<(), String> {
             return Err("something needs attention".to_owned());
         }
     };
-    // A message that is no message: the hub reads the token first, then says what is wrong with it.
-    match sender.send(b"{}") {
-        Outcome::Refused(reason) if reason.contains("AgentVersion") => {
-            println!("ok    hub: {} knows this device and takes its messages", connection.host);
-        }
-        Outcome::Taken => println!("ok    hub: {} answers", connection.host),
-        Outcome::Refused(reason) | Outcome::Later(reason) => {
+    match sender.probe() {
+        Ok(()) => println!("ok    hub: {} knows this device and takes its messages", connection.host),
+        Err(reason) => {
             println!("FAIL  hub: {reason}");
             println!(
                 "      check the address, that the hub runs, and the device's key; clocks may differ by five minutes"

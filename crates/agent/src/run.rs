@@ -7,7 +7,8 @@ use crate::event::{Happening, fold};
 use crate::sender::Sender;
 use crate::spool::Spool;
 use clap::Args;
-use std::path::PathBuf;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
@@ -15,6 +16,8 @@ use std::time::{Duration, Instant};
 const TICK: Duration = Duration::from_millis(500);
 /// Between two tries to reach a hub that does not answer: doubled each time, up to the second.
 const RETRY_DELAYS_SECONDS: (u64, u64) = (1, 60);
+/// An agent that is told to stop ends well within this time.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 /// Happenings that wait to be folded; more are passed on at once.
 const PENDING_MAX: usize = 1000;
 
@@ -31,6 +34,9 @@ pub struct Options {
     /// Seconds in which like events are folded into one before they are sent.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..))]
     fold_seconds: u64,
+    /// End when the program that started this one ends.
+    #[arg(long)]
+    stop_with_parent: bool,
     /// Megabytes of messages that may wait while the hub is out of reach.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
     spool_megabytes: u64,
@@ -38,6 +44,8 @@ pub struct Options {
 
 pub fn run(options: &Options) -> Result<(), String> {
     std::fs::create_dir_all(&options.state).map_err(|e| format!("{}: {e}", options.state.display()))?;
+    let _lock = lock(&options.state)?;
+    let parent = std::os::unix::process::parent_id();
     let spool = Arc::new(Spool::open(&options.state, options.spool_megabytes << 20)?);
     let sender = Sender::new(&options.connection)?;
     let stopping = stop_flag()?;
@@ -56,6 +64,9 @@ pub fn run(options: &Options) -> Result<(), String> {
     let mut next_snapshot = Instant::now();
     let mut next_fold = Instant::now() + Duration::from_secs(1);
     while !stopping.load(Ordering::Relaxed) {
+        if options.stop_with_parent && std::os::unix::process::parent_id() != parent {
+            stopping.store(true, Ordering::Relaxed);
+        }
         pending.extend(happenings.try_iter().take(PENDING_MAX));
         pending.extend(logins.read());
         if Instant::now() >= next_fold || pending.len() >= PENDING_MAX {
@@ -74,6 +85,20 @@ pub fn run(options: &Options) -> Result<(), String> {
     keep(&spool, &mut pending, &mut logins);
     let _ = sending.join();
     Ok(())
+}
+
+/// Takes the state folder for this process. One that another agent has, on its way out, is waited for.
+fn lock(state: &Path) -> Result<File, String> {
+    let path = state.join("lock");
+    let file = File::create(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+    let deadline = Instant::now() + LOCK_TIMEOUT;
+    while file.try_lock().is_err() {
+        if Instant::now() >= deadline {
+            return Err(format!("{} is in use by another agent", state.display()));
+        }
+        std::thread::sleep(TICK);
+    }
+    Ok(file)
 }
 
 /// Puts what was found on disk; only then is the place in the logs moved on.

@@ -47,18 +47,30 @@ impl Sender {
 
     /// Sends one message.
     pub fn send(&self, body: &[u8]) -> Outcome {
+        self.post(body, Some(SECURITY_INTERFACE))
+    }
+
+    /// Asks whether the hub knows this device, without sending it anything that it would keep: what is not marked as
+    /// a security message is refused, but only once the token has been found good.
+    pub fn probe(&self) -> Result<(), String> {
+        match self.post(b"{}", None) {
+            Outcome::Taken => Ok(()),
+            Outcome::Refused(reason) if reason.contains("only security messages") => Ok(()),
+            Outcome::Refused(reason) | Outcome::Later(reason) => Err(reason),
+        }
+    }
+
+    fn post(&self, body: &[u8], interface: Option<&str>) -> Outcome {
         let now = kql::datetime::to_unix_micros(kql::datetime::now()) / 1_000_000;
         let host = self.connection.host.split(':').next().unwrap_or("");
         let token = SasToken::sign(&format!("{host}/{}", self.path), &self.connection.key, now + TOKEN_LIFE_SECONDS);
         let url = format!("https://{}/{}/messages/events?api-version={API_VERSION}", self.connection.host, self.path);
-        let sent = self
-            .agent
-            .post(url)
-            .header("Authorization", token)
-            .header("iothub-interface-id", SECURITY_INTERFACE)
-            .header("Content-Type", "application/json")
-            .send(body);
-        match sent {
+        let mut request =
+            self.agent.post(url).header("Authorization", token).header("Content-Type", "application/json");
+        if let Some(interface) = interface {
+            request = request.header("iothub-interface-id", interface);
+        }
+        match request.send(body) {
             Err(error) => Outcome::Later(format!("failed to reach {}: {error}", self.connection.host)),
             Ok(mut response) => {
                 let status = response.status().as_u16();

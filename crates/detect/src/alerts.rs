@@ -73,7 +73,7 @@ impl Alert {
             "Description": self.description,
             "RemediationSteps": serde_json::json!(self.remediation_steps).to_string(),
             "ProviderName": "IoTSecurity",
-            "VendorName": "Turnstone",
+            "VendorName": "Microsoft",
             "VendorOriginalId": format!("{}/{}", self.rule_id, self.key),
             "SystemAlertId": self.id().to_string(),
             "ResourceId": settings.hub_resource_id,

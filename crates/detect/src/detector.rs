@@ -31,8 +31,12 @@ pub struct Detector {
 }
 
 struct Snapshot {
+    device: String,
+    name: String,
     batch: RecordBatch,
+    /// When it was taken, by the device's clock.
     ticks: i64,
+    received_ticks: i64,
 }
 
 /// The columns of a batch of raw events that detection itself reads.
@@ -45,8 +49,8 @@ impl RawEvents<'_> {
         self.batch.column_by_name(name).map_or("", |c| c.as_string_view().value(row))
     }
 
-    fn time(&self, row: usize) -> i64 {
-        let times = self.batch.column_by_name("TimeStamp").map(|c| c.as_primitive::<Int64Type>());
+    fn time(&self, name: &str, row: usize) -> i64 {
+        let times = self.batch.column_by_name(name).map(|c| c.as_primitive::<Int64Type>());
         times.filter(|t| t.is_valid(row)).map_or(0, |t| t.value(row))
     }
 }
@@ -91,15 +95,8 @@ impl Detector {
                 Err(error) => tracing::error!(%error, "an alert rule failed"),
             }
         }
-        for (device, name, ticks) in self.take_snapshots(batch)? {
-            for evaluator in self.recommendations.iter_mut().filter(|r| r.reads(&name)) {
-                let inputs = self.snapshots.get(&device).into_iter().flatten();
-                let inputs = inputs.filter(|(n, _)| evaluator.reads(n)).map(|(_, s)| s.batch.clone()).collect();
-                match evaluator.judge(&device, inputs, ticks, now_ticks).await {
-                    Ok(change) => findings.changes.extend(change),
-                    Err(error) => tracing::error!(%error, "a recommendation rule failed"),
-                }
-            }
+        for snapshot in snapshots(batch)? {
+            self.judge_snapshot(snapshot, now_ticks, &mut findings).await;
         }
         Ok(findings)
     }
@@ -110,35 +107,55 @@ impl Detector {
         evaluator.map(|e| e.row(change, settings)).unwrap_or_default()
     }
 
-    /// Keeps the snapshots of a batch that are newer than the known ones; which devices and names they are of, in the
-    /// order of the batch.
-    fn take_snapshots(&mut self, batch: &RecordBatch) -> Result<Vec<(String, String, i64)>, Error> {
-        let events = RawEvents { batch };
-        let mut taken: Vec<(String, String, i64)> = Vec::new();
-        let mut seen: Vec<&str> = Vec::new();
-        for row in 0..batch.num_rows() {
-            let id = events.text("IoTRawEventId", row);
-            if !events.text("RawEventCategory", row).eq_ignore_ascii_case("periodic") || seen.contains(&id) {
+    /// Keeps a snapshot, unless a newer one is known, and judges its device by it.
+    async fn judge_snapshot(&mut self, snapshot: Snapshot, now_ticks: i64, findings: &mut Findings) {
+        let (device, name) = (snapshot.device.clone(), snapshot.name.clone());
+        let (ticks, received_ticks) = (snapshot.ticks, snapshot.received_ticks);
+        let of_device = self.snapshots.entry(device.clone()).or_default();
+        if of_device.get(&name).is_some_and(|known| known.ticks > ticks) {
+            return;
+        }
+        of_device.insert(name.clone(), snapshot);
+        for evaluator in self.recommendations.iter_mut().filter(|r| r.reads(&name)) {
+            if evaluator.has_judged(&device, received_ticks) {
                 continue;
             }
-            seen.push(id);
-            let (device, name) = (events.text("DeviceId", row), events.text("RawEventName", row));
-            let ticks = events.time(row);
-            let of_device = self.snapshots.entry(device.to_owned()).or_default();
-            if of_device.get(name).is_some_and(|known| known.ticks > ticks) {
-                continue;
+            let known = self.snapshots.get(&device).into_iter().flatten();
+            let inputs = known.filter(|(n, _)| evaluator.reads(n)).map(|(_, s)| s.batch.clone()).collect();
+            match evaluator.judge(&device, inputs, ticks, now_ticks).await {
+                Ok(change) => findings.changes.extend(change),
+                Err(error) => tracing::error!(%error, "a recommendation rule failed"),
             }
-            let same: BooleanArray =
-                (0..batch.num_rows()).map(|r| Some(events.text("IoTRawEventId", r) == id)).collect();
-            let snapshot = Snapshot { batch: filter_record_batch(batch, &same)?, ticks };
-            of_device.insert(name.to_owned(), snapshot);
-            taken.push((device.to_owned(), name.to_owned(), ticks));
         }
         while self.snapshots.len() > DEVICES_MAX {
             let newest = |s: &HashMap<String, Snapshot>| s.values().map(|s| s.ticks).max().unwrap_or(0);
             let oldest = self.snapshots.iter().min_by_key(|(_, s)| newest(s)).map(|(d, _)| d.clone());
             oldest.map(|device| self.snapshots.remove(&device));
         }
-        Ok(taken)
     }
+}
+
+/// The snapshots of a batch, in its order: the rows of each periodic event.
+fn snapshots(batch: &RecordBatch) -> Result<Vec<Snapshot>, Error> {
+    let events = RawEvents { batch };
+    let mut found = Vec::new();
+    let mut seen: Vec<(&str, &str)> = Vec::new();
+    for row in 0..batch.num_rows() {
+        let id = (events.text("DeviceId", row), events.text("IoTRawEventId", row));
+        if !events.text("RawEventCategory", row).eq_ignore_ascii_case("periodic") || seen.contains(&id) {
+            continue;
+        }
+        seen.push(id);
+        let same: BooleanArray = (0..batch.num_rows())
+            .map(|r| Some((events.text("DeviceId", r), events.text("IoTRawEventId", r)) == id))
+            .collect();
+        found.push(Snapshot {
+            device: id.0.to_owned(),
+            name: events.text("RawEventName", row).to_owned(),
+            batch: filter_record_batch(batch, &same)?,
+            ticks: events.time("TimeStamp", row),
+            received_ticks: events.time("TimeGenerated", row),
+        });
+    }
+    Ok(found)
 }

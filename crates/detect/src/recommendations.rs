@@ -41,6 +41,8 @@ pub struct RecommendationEvaluator {
     snapshots: Slot,
     query: Prepared,
     standings: HashMap<String, Standing>,
+    /// Of devices whose standing an earlier run has left: until when it had judged.
+    judged_ticks: HashMap<String, i64>,
 }
 
 impl RecommendationEvaluator {
@@ -56,7 +58,7 @@ impl RecommendationEvaluator {
         if !query.columns.iter().any(|c| c.name == "DeviceId") {
             return Err(fault("the query gives no column DeviceId".to_owned()));
         }
-        Ok(RecommendationEvaluator { rule, snapshots, query, standings: HashMap::new() })
+        Ok(RecommendationEvaluator { rule, snapshots, query, standings: HashMap::new(), judged_ticks: HashMap::new() })
     }
 
     pub fn reads(&self, event_name: &str) -> bool {
@@ -65,7 +67,13 @@ impl RecommendationEvaluator {
 
     /// Notes where a device stood when the program last ran.
     pub fn remember(&mut self, device_id: &str, standing: Standing) {
+        self.judged_ticks.insert(device_id.to_owned(), standing.written_ticks);
         self.standings.insert(device_id.to_owned(), standing);
+    }
+
+    /// Whether an earlier run has judged what was received then, so that a replay does not repeat old changes.
+    pub fn has_judged(&self, device_id: &str, received_ticks: i64) -> bool {
+        self.judged_ticks.get(device_id).is_some_and(|until| received_ticks <= *until)
     }
 
     /// Evaluates one device by its latest snapshots; the change, if there is one to write.

@@ -21,6 +21,7 @@ pub(crate) fn router(services: Arc<Services>, registry: Registry) -> Router {
     Router::new()
         .route("/api/v1/devices", get(list))
         .route("/api/v1/devices/{id}", get(show).put(create).delete(delete).patch(change))
+        .route("/api/v1/devices/{id}/modules/{module}", axum::routing::put(create_module))
         .route(
             "/api/v1/{*rest}",
             axum::routing::any(|| async { failed(StatusCode::NOT_FOUND, "there is nothing at this address") }),
@@ -87,6 +88,22 @@ async fn create(State(shared): State<Arc<Shared>>, Path(id): Path<String>, heade
     check(&shared, &headers).map_err(|r| *r)?;
     let device = shared.registry.create_device(&id).await.map_err(|e| refused(&e))?;
     Ok((StatusCode::CREATED, Json(describe(&device, true))).into_response())
+}
+
+async fn create_module(
+    State(shared): State<Arc<Shared>>,
+    Path((id, module)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Answer {
+    check(&shared, &headers).map_err(|r| *r)?;
+    let [primary, secondary] = shared.registry.create_module(&id, &module).await.map_err(|e| refused(&e))?;
+    let answer = json!({
+        "deviceId": id,
+        "moduleId": module,
+        "primaryKey": primary.to_base64(),
+        "secondaryKey": secondary.to_base64(),
+    });
+    Ok((StatusCode::CREATED, Json(answer)).into_response())
 }
 
 async fn delete(State(shared): State<Arc<Shared>>, Path(id): Path<String>, headers: HeaderMap) -> Answer {

@@ -76,7 +76,12 @@ impl Client {
         let mut config =
             ureq::Agent::config_builder().timeout_global(Some(REQUEST_TIMEOUT)).http_status_as_error(false);
         let ca = options.ca.clone().or_else(|| Some(data.join("ca.pem")).filter(|p| p.exists()));
-        if let Some(path) = ca.filter(|_| url.starts_with("https:")) {
+        if url.starts_with("https:") {
+            let path = ca.ok_or_else(|| {
+                Failure::run(format!(
+                    "no certificate authority is known that could vouch for {url}; name one with --ca"
+                ))
+            })?;
             let at = |e: &dyn std::fmt::Display| Failure::run(format!("{}: {e}", path.display()));
             let pem = std::fs::read(&path).map_err(|e| at(&e))?;
             let certificate = Certificate::from_pem(&pem).map_err(|e| at(&e))?;

@@ -20,6 +20,18 @@ pub enum Command {
         #[command(flatten)]
         server: ServerOptions,
     },
+    /// Make a module of a device and print its connection string.
+    CreateModule {
+        /// The device's id.
+        device: String,
+        /// The module's id.
+        id: String,
+        /// The host, and port, by which the device reaches this server.
+        #[arg(long, value_name = "HOST:PORT")]
+        host: Option<String>,
+        #[command(flatten)]
+        server: ServerOptions,
+    },
     /// List all devices.
     List {
         /// How to print.
@@ -66,8 +78,9 @@ fn print(device: &Value, host: Option<&String>, server: &ServerOptions) {
     let fallback = https.map_or_else(|| "localhost:8443".to_owned(), |u| u.trim_start_matches("https://").to_owned());
     let host = host.unwrap_or(&fallback);
     println!(
-        "HostName={host};DeviceId={};SharedAccessKey={}",
+        "HostName={host};DeviceId={}{};SharedAccessKey={}",
         device["deviceId"].as_str().unwrap_or(""),
+        device["moduleId"].as_str().map(|m| format!(";ModuleId={m}")).unwrap_or_default(),
         device["primaryKey"].as_str().unwrap_or("")
     );
 }
@@ -77,6 +90,11 @@ pub fn run(command: &Command) -> Result<(), Failure> {
         Command::Create { id, host, server } => {
             let device = Client::new(server)?.put(&path(id)?)?;
             print(&device, host.as_ref(), server);
+        }
+        Command::CreateModule { device, id, host, server } => {
+            let module = path(id)?.replace("/api/v1/devices", "/modules");
+            let made = Client::new(server)?.put(&format!("{}{module}", path(device)?))?;
+            print(&made, host.as_ref(), server);
         }
         Command::Show { id, host, server } => {
             let device = Client::new(server)?.get(&path(id)?)?;

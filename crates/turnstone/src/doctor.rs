@@ -67,7 +67,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     });
     report.line("devices", devices);
     let last = query(
-        "union (SecurityIoTRawEvent | summarize T = max(TimeGenerated)), (SecurityRecommendation | summarize T = max(TimeGenerated)), (SecurityAlert | summarize T = max(TimeGenerated)) | summarize T = max(T) | project tostring(T)",
+        "union (database('turnstone-internal').DetectionWindow | summarize T = max(TimeGenerated)), (SecurityIoTRawEvent | summarize T = max(TimeGenerated)), (SecurityRecommendation | summarize T = max(TimeGenerated)), (SecurityAlert | summarize T = max(TimeGenerated)) | summarize T = max(T) | project tostring(T)",
     )
     .and_then(|tables| {
         let cell = tables.first().map(Table::from_kusto).and_then(|t| t.rows.first().and_then(|r| r.first().cloned()));
@@ -82,6 +82,10 @@ pub fn run(options: &Options) -> Result<(), Failure> {
             let count = t.first().map(Table::from_kusto).and_then(|t| t.rows.first()?.first()?.as_u64()).unwrap_or(0);
             match count {
                 0 => Ok("no message was refused in the last day".to_owned()),
+                1 => {
+                    Err("a message was refused in the last day; turnstone query 'Operation | take 10' tells why"
+                        .to_owned())
+                }
                 n => Err(format!(
                     "{n} messages were refused in the last day; turnstone query 'Operation | take 10' tells why"
                 )),

@@ -11,7 +11,7 @@ use iothub::ConnectionString;
 use server::auth::AdminToken;
 use server::{Services, listen, tls};
 use std::net::SocketAddr;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,8 +63,11 @@ pub fn run(options: Options) -> Result<(), Failure> {
 }
 
 async fn serve(options: Options) -> Result<(), Failure> {
+    // First of all, so that a stop at any moment from here on is one in order.
+    let mut terminate = signal(SignalKind::terminate()).map_err(Failure::run)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::run)?;
     let data = options.data.unwrap_or_else(default_data_folder);
-    std::fs::create_dir_all(&data).map_err(|e| Failure::run(format!("{}: {e}", data.display())))?;
+    make_private(&data).map_err(|e| Failure::run(format!("{}: {e}", data.display())))?;
     let workspace_options =
         workspace::Options { solution: Some(detect::tables::SOLUTION.to_owned()), ..workspace::Options::default() };
     let workspaces = Workspaces::open(&data.join("workspace"), workspace_options)
@@ -124,8 +127,6 @@ async fn serve(options: Options) -> Result<(), Failure> {
     let agent = if options.no_agent { None } else { start_agent(&data, &endpoints, &registry).await };
     announce(&endpoints, &data);
 
-    let mut terminate = signal(SignalKind::terminate()).map_err(Failure::run)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::run)?;
     let ended = tokio::select! {
         _ = terminate.recv() => None,
         _ = interrupt.recv() => None,
@@ -142,6 +143,13 @@ async fn serve(options: Options) -> Result<(), Failure> {
     while servers.join_next().await.is_some() {}
     workspaces.close().await;
     Ok(())
+}
+
+/// Makes the data folder one that only its owner may look into: it holds keys, tokens and what devices report.
+fn make_private(data: &Path) -> std::io::Result<()> {
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
+    std::fs::create_dir_all(data)?;
+    std::fs::set_permissions(data, std::fs::Permissions::from_mode(0o700))
 }
 
 /// The ready line, on standard output, and what to try next.
@@ -202,7 +210,7 @@ async fn start_agent(data: &Path, endpoints: &Endpoints, registry: &Registry) ->
         .arg(&folder)
         .arg("--ca")
         .arg(data.join("ca.pem"))
-        .args(["--snapshot-seconds", "60"])
+        .args(["--snapshot-seconds", "60", "--stop-with-parent"])
         .stdin(std::process::Stdio::null())
         .kill_on_drop(true)
         .spawn();

@@ -10,6 +10,7 @@ pub mod datetime;
 pub mod dynamic;
 pub mod math;
 pub mod network;
+pub mod planned;
 pub mod regexes;
 pub mod signature;
 pub mod string;
