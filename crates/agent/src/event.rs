@@ -42,7 +42,7 @@ fn event(name: &str, ticks: i64, category: Category, id: uuid::Uuid, payload: Ve
         timestamp_utc: kql::datetime::format(ticks),
         category,
         name: name.to_owned(),
-        event_type: schema::event(name).map_or(EventType::Security, |s| s.event_type),
+        event_type: schema::event_type(name).unwrap_or(EventType::Security),
         is_empty: payload.is_empty(),
         payload_schema_version: "1.0".to_owned(),
         payload,

@@ -5,6 +5,7 @@ use crate::{Error, Settings};
 use arrow::array::RecordBatch;
 use messages::Event;
 use messages::intake::Delivery;
+use messages::schema::Agent;
 use serde_json::{Map, Value, json};
 use workspace::EventId;
 
@@ -24,7 +25,7 @@ pub fn raw_rows(delivery: &Delivery, settings: &Settings) -> Result<(RecordBatch
 }
 
 fn raw_row(delivery: &Delivery, event: &Event, item: &Map<String, Value>, settings: &Settings) -> Map<String, Value> {
-    let details = Value::Object(item.clone()).to_string();
+    let details = details(delivery, event, item, settings).to_string();
     let row = json!({
         "TenantId": settings.workspace_id,
         "TimeGenerated": kql::datetime::format(delivery.received_ticks),
@@ -48,4 +49,26 @@ fn raw_row(delivery: &Delivery, event: &Event, item: &Map<String, Value>, settin
         Value::Object(row) => row,
         _ => Map::new(),
     }
+}
+
+/// What stands in EventDetails: the item; before it, for an item of the micro agent, the keys that rows of that
+/// agent repeat and that its parsers read there.
+fn details(delivery: &Delivery, event: &Event, item: &Map<String, Value>, settings: &Settings) -> Value {
+    let is_micro = messages::shape(&event.name, item).is_some_and(|shape| shape.agent == Agent::Micro);
+    if !is_micro {
+        return Value::Object(item.clone());
+    }
+    let mut details = json!({
+        "EventId": event.id,
+        "OriginalEventId": event.id,
+        "DeviceId": delivery.device_id,
+        "MessageSource": "Linux",
+        "TimestampUTC": event.timestamp_utc,
+        "TimestampLocal": event.timestamp_local,
+        "AzureResourceId": settings.hub_resource_id,
+    });
+    if let Value::Object(details) = &mut details {
+        details.extend(item.clone());
+    }
+    details
 }

@@ -17,9 +17,24 @@ pub enum Kind {
     Port,
     /// One of these words.
     OneOf(&'static [&'static str]),
+    /// A port, as a number.
+    PortNumber,
+    /// A JSON object whose values are strings.
+    Properties,
+    /// A JSON array of objects with these fields.
+    List(&'static [Field]),
 }
 
-#[derive(Debug, Clone, Copy)]
+/// Which agent's names and types an item has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Agent {
+    /// The one that sent JSON messages, whose shape own senders use too.
+    Legacy,
+    /// The one for small devices that came after it.
+    Micro,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Field {
     pub name: &'static str,
     pub kind: Kind,
@@ -30,22 +45,23 @@ pub struct Field {
 #[derive(Debug)]
 pub struct EventSchema {
     pub name: &'static str,
+    pub agent: Agent,
     pub event_type: EventType,
     pub fields: &'static [Field],
     /// Of these fields at least one must be there.
     pub one_of: &'static [&'static str],
 }
 
-const fn must(name: &'static str, kind: Kind) -> Field {
+pub(crate) const fn must(name: &'static str, kind: Kind) -> Field {
     Field { name, kind, is_required: true }
 }
 
-const fn may(name: &'static str, kind: Kind) -> Field {
+pub(crate) const fn may(name: &'static str, kind: Kind) -> Field {
     Field { name, kind, is_required: false }
 }
 
 const fn schema(name: &'static str, event_type: EventType, fields: &'static [Field]) -> EventSchema {
-    EventSchema { name, event_type, fields, one_of: &[] }
+    EventSchema { name, agent: Agent::Legacy, event_type, fields, one_of: &[] }
 }
 
 use EventType::{Diagnostic, Operational, Security};
@@ -53,7 +69,7 @@ use Kind::{Address, Bool, Guid, Integer, OneOf, Port, Text};
 
 const DIRECTION: Kind = OneOf(&["In", "Out"]);
 
-/// Every event type that a message may hold.
+/// Every event type of the legacy agent.
 pub static EVENTS: &[EventSchema] = &[
     schema(
         "ProcessCreate",
@@ -90,6 +106,7 @@ pub static EVENTS: &[EventSchema] = &[
     ),
     EventSchema {
         name: "Login",
+        agent: Agent::Legacy,
         event_type: Security,
         fields: &[
             must("ProcessId", Integer),
@@ -203,7 +220,12 @@ pub static EVENTS: &[EventSchema] = &[
     ),
 ];
 
-/// The schema of the event type `name`.
-pub fn event(name: &str) -> Option<&'static EventSchema> {
-    EVENTS.iter().find(|e| e.name == name)
+/// The shapes that an item of the event type `name` may have: the legacy agent's, the micro agent's, both or none.
+pub fn shapes(name: &str) -> impl Iterator<Item = &'static EventSchema> {
+    EVENTS.iter().chain(crate::micro::EVENTS).filter(move |shape| shape.name == name)
+}
+
+/// The kind of event that `name` is; the same in both shapes. None for an unknown name.
+pub fn event_type(name: &str) -> Option<EventType> {
+    shapes(name).next().map(|shape| shape.event_type)
 }

