@@ -15,6 +15,7 @@ pub mod regexes;
 pub mod signature;
 pub mod string;
 pub mod terms;
+pub mod xml;
 
 use crate::types::arrow_type;
 pub use args::Args;

@@ -149,7 +149,6 @@ const NAMES: &[&str] = &[
     "parse_urlquery",
     "parse_user_agent",
     "parse_version",
-    "parse_xml",
     "parseurl",
     "parseurlquery",
     "percentile_array_tdigest",

@@ -3,7 +3,7 @@
 //! Functions whose result type depends on more than their argument types (`iff`, `case`, `bin` …) are bound
 //! in [`crate::bind`]; both lists together are what the engine knows.
 
-use super::{Kernel, datetime, dynamic, math, network, regexes, string};
+use super::{Kernel, datetime, dynamic, math, network, regexes, string, xml};
 use kql::Type;
 
 /// What an argument may be.
@@ -88,6 +88,7 @@ pub static SIGNATURES: &[Signature] = &[
     fixed("url_encode", &[Text], &string::URL_ENCODE),
     fixed("url_decode", &[Text], &string::URL_DECODE),
     fixed("parse_url", &[Text], &string::PARSE_URL),
+    fixed("parse_xml", &[Text], &xml::PARSE_XML),
     optional("tohex", &[Integer, Integer], 1, &string::TOHEX),
     // Dynamic values.
     fixed("array_length", &[Dynamic], &dynamic::ARRAY_LENGTH),
