@@ -165,7 +165,10 @@ fn item(value: &Value, name: &str, at: &str) -> Result<Map<String, Value>> {
             Err(_) => {}
         }
     }
-    nearest.map_or_else(|| Ok(object.clone()), |(_, refusal)| Err(refusal))
+    match nearest {
+        Some((_, refusal)) => Err(refusal),
+        None => invalid(at, format!("is of {}, which is no event type", quoted(name))),
+    }
 }
 
 fn fits(object: &Map<String, Value>, shape: &EventSchema, at: &str) -> Result<()> {

@@ -254,13 +254,12 @@ impl<'q> Binder<'q> {
     ) -> Result<Typed> {
         let names = self.bind_parameters(function, defined_in, arguments, scope, span)?;
         let (names, last) = self.body(function, names, span)?;
-        let Source::Expression(expression) = &last.source else {
-            return Err(Diagnostic::semantic(span, "this function returns rows, not a value").into());
-        };
-        if !last.operators.is_empty() {
-            return Err(Diagnostic::semantic(span, "this function returns rows, not a value").into());
+        match &last.source {
+            Source::Expression(expression) if last.operators.is_empty() => {
+                self.nested(span, |b| b.expression(expression, &Scope { names, columns: &[] }))
+            }
+            _ => Err(Diagnostic::semantic(span, "this function returns rows, not a value").into()),
         }
-        self.nested(span, |b| b.expression(expression, &Scope { names, columns: &[] }))
     }
 
     /// Whether the body of a function ends in rows.
