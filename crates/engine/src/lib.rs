@@ -15,6 +15,7 @@ mod range;
 pub mod session;
 pub mod slot;
 pub mod types;
+mod windows;
 
 pub use bind::Visualization;
 pub use session::{Answer, Error, Limits, Prepared, Rows, Session};

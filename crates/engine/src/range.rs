@@ -7,6 +7,7 @@ use datafusion::catalog::TableProvider;
 use datafusion::catalog::streaming::StreamingTable;
 use datafusion::common::Result;
 use datafusion::execution::TaskContext;
+use datafusion::logical_expr::{SortExpr, ident};
 use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
@@ -56,7 +57,9 @@ impl RangeTable {
     }
 
     pub fn provider(&self) -> Result<Arc<dyn TableProvider>> {
-        Ok(Arc::new(StreamingTable::try_new(self.schema.clone(), vec![Arc::new(self.clone())])?))
+        let table = StreamingTable::try_new(self.schema.clone(), vec![Arc::new(self.clone())])?;
+        let order = SortExpr::new(ident(self.schema.field(0).name()), self.is_ascending(), false);
+        Ok(Arc::new(table.with_sort_order(vec![order])))
     }
 
     /// Rows `start` to `start + BATCH_ROWS`, fewer at the end.

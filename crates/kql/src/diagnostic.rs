@@ -53,15 +53,17 @@ pub struct Diagnostic {
     pub message: String,
     /// What the author may want instead, as a full sentence.
     pub hint: Option<String>,
+    /// True when the text names a table that is not there, which a fuzzy union passes over.
+    pub is_missing_table: bool,
 }
 
 impl Diagnostic {
     pub fn syntax(span: Span, message: impl Into<String>) -> Diagnostic {
-        Diagnostic { span, severity: Severity::Syntax, message: message.into(), hint: None }
+        Diagnostic { span, severity: Severity::Syntax, message: message.into(), hint: None, is_missing_table: false }
     }
 
     pub fn semantic(span: Span, message: impl Into<String>) -> Diagnostic {
-        Diagnostic { span, severity: Severity::Semantic, message: message.into(), hint: None }
+        Diagnostic { span, severity: Severity::Semantic, message: message.into(), hint: None, is_missing_table: false }
     }
 
     /// A refusal of something that KQL has and this program does not run yet.
@@ -71,7 +73,14 @@ impl Diagnostic {
             severity: Severity::Unsupported,
             message: format!("'{what}' is not supported yet"),
             hint: None,
+            is_missing_table: false,
         }
+    }
+
+    /// Marks that the text names a table that is not there.
+    pub fn of_missing_table(mut self) -> Diagnostic {
+        self.is_missing_table = true;
+        self
     }
 
     pub fn with_hint(mut self, hint: impl Into<String>) -> Diagnostic {

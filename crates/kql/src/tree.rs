@@ -32,6 +32,8 @@ pub enum LetValue {
 pub struct Function {
     pub parameters: Vec<Parameter>,
     pub body: Script,
+    /// True when `view` stood before the parameters: the rows take part in `union *` under the name.
+    pub is_view: bool,
     pub span: Span,
 }
 
@@ -105,6 +107,8 @@ pub enum OperatorKind {
         keys: Vec<SortKey>,
     },
     Sort(Vec<SortKey>),
+    /// `serialize [name = value, ...]`: the rows stay in the order in which they come.
+    Serialize(Vec<NamedExpr>),
     Distinct(Vec<NamedExpr>),
     Count,
     Join(Join),

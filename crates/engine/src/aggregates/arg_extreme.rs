@@ -1,9 +1,9 @@
 //! `arg_max` and `arg_min`: of each group the row whose key is the largest or smallest.
 
 use super::{Groups, struct_fields};
-use datafusion::arrow::array::{Array, ArrayRef, StructArray};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, StructArray};
 use datafusion::arrow::compute::SortOptions;
-use datafusion::arrow::datatypes::DataType;
+use datafusion::arrow::datatypes::{DataType, Float64Type};
 use datafusion::arrow::row::{OwnedRow, RowConverter, SortField};
 use datafusion::common::Result;
 use datafusion::logical_expr::EmitTo;
@@ -33,6 +33,18 @@ impl ArgExtreme {
         Ok(ArgExtreme { types: types.to_vec(), keys, rows, largest, best: Vec::new(), bytes: 0 })
     }
 
+    /// The key as it is compared. NaN beats every number, whichever end is asked for; Arrow has one above them all,
+    /// and, with its sign set, one below.
+    fn key(&self, key: &ArrayRef) -> ArrayRef {
+        match key.as_primitive_opt::<Float64Type>() {
+            Some(reals) if !self.largest => {
+                let below = |x: f64| if x.is_nan() { -f64::NAN.abs() } else { x };
+                Arc::new(reals.unary::<_, Float64Type>(below))
+            }
+            _ => key.clone(),
+        }
+    }
+
     fn emit(&mut self, emit: EmitTo) -> Result<Vec<ArrayRef>> {
         let best = emit.take_needed(&mut self.best);
         let nulls: Vec<ArrayRef> = self.types.iter().map(|t| datafusion::arrow::array::new_null_array(t, 1)).collect();
@@ -48,7 +60,7 @@ impl Groups for ArgExtreme {
     }
 
     fn update(&mut self, values: &[ArrayRef], group: &[usize], counts: &dyn Fn(usize) -> bool) -> Result<()> {
-        let keys = self.keys.convert_columns(&values[..1])?;
+        let keys = self.keys.convert_columns(&[self.key(&values[0])])?;
         // First the winners within the batch, so that only their rows are copied.
         let mut winners: std::collections::HashMap<usize, usize> = std::collections::HashMap::new();
         for (row, g) in group.iter().enumerate().filter(|(row, _)| counts(*row)) {

@@ -3,6 +3,7 @@
 //! Each aggregate is written once, over many groups ([`Groups`]). The form for a single group and the form in
 //! which rows pass an aggregation untouched are derived from it.
 
+mod any_row;
 mod arg_extreme;
 mod collect;
 mod distinct;
@@ -27,6 +28,8 @@ pub enum Kind {
     ArgMax,
     /// The row with the smallest first argument.
     ArgMin,
+    /// Some row; a struct of all arguments.
+    AnyRow,
     /// The number of distinct values, exact up to [`distinct::EXACT_MAX`], estimated beyond.
     Distinct,
     /// The values, JSON texts, as an array of at most so many elements.
@@ -56,6 +59,7 @@ pub fn call(kind: Kind, arguments: Vec<Expr>, filter: Option<Expr>, order: Vec<S
     let name = match &kind {
         Kind::ArgMax => "kql_arg_max",
         Kind::ArgMin => "kql_arg_min",
+        Kind::AnyRow => "kql_take_any",
         Kind::Distinct => "kql_dcount",
         Kind::List { .. } => "kql_make_list",
         Kind::Set { .. } => "kql_make_set",
@@ -95,6 +99,7 @@ impl KqlAggregate {
         Ok(match &self.kind {
             Kind::ArgMax => Box::new(arg_extreme::ArgExtreme::new(&types, true)?),
             Kind::ArgMin => Box::new(arg_extreme::ArgExtreme::new(&types, false)?),
+            Kind::AnyRow => Box::new(any_row::AnyRow::new(&types)?),
             Kind::Distinct => Box::new(distinct::Distinct::default()),
             Kind::List { limit } => Box::new(collect::Collect::new(false, *limit)),
             Kind::Set { limit } => Box::new(collect::Collect::new(true, *limit)),
@@ -108,7 +113,7 @@ impl KqlAggregate {
     fn state_types(&self, arguments: &[DataType]) -> Vec<DataType> {
         let list = |of| DataType::List(Arc::new(Field::new_list_field(of, true)));
         match &self.kind {
-            Kind::ArgMax | Kind::ArgMin => arguments.to_vec(),
+            Kind::ArgMax | Kind::ArgMin | Kind::AnyRow => arguments.to_vec(),
             Kind::Distinct => vec![DataType::Binary],
             Kind::List { .. } | Kind::Set { .. } => vec![list(DataType::Utf8View)],
             Kind::Percentiles(_) => vec![list(DataType::Int64)],
@@ -131,7 +136,7 @@ impl AggregateUDFImpl for KqlAggregate {
 
     fn return_type(&self, arg_types: &[DataType]) -> Result<DataType> {
         Ok(match &self.kind {
-            Kind::ArgMax | Kind::ArgMin => DataType::Struct(struct_fields(arg_types)),
+            Kind::ArgMax | Kind::ArgMin | Kind::AnyRow => DataType::Struct(struct_fields(arg_types)),
             Kind::Distinct => DataType::Int64,
             Kind::List { .. } | Kind::Set { .. } => DataType::Utf8View,
             Kind::Percentiles(bits) => DataType::Struct(struct_fields(bits.iter().map(|_| &arg_types[0]))),

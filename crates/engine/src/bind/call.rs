@@ -4,10 +4,11 @@ use super::comparison::{Comparison, compare};
 use super::expression::{long, text};
 use super::operators::{branch_type, exact};
 use super::relation::{null, wrong_type};
+use super::window::is_window_function;
 use super::{Binder, Meaning, Result, Scope, Typed, constant, internal, unknown};
 use crate::functions::planned::is_planned;
 use crate::functions::signature::{Parameter, SIGNATURES, Signature};
-use crate::functions::{Kernel, conversion, datetime, dynamic, math, regexes, string};
+use crate::functions::{Kernel, conversion, datetime, decimal, dynamic, math, regexes, string};
 use datafusion::functions::expr_fn::coalesce;
 use datafusion::logical_expr::expr::Case;
 use datafusion::logical_expr::{Expr as Plan, lit, not};
@@ -83,6 +84,9 @@ impl<'q> Binder<'q> {
         if let Some(Meaning::Function { function, scope: defined_in }) = scope.names.find(&function.text).cloned() {
             return self.call_value(function, &defined_in, arguments, scope, span);
         }
+        if is_window_function(&function.text) {
+            return self.window_call(function, arguments, span, scope);
+        }
         if SPECIAL.contains(&function.text.as_str()) {
             return self.special(function, arguments, span, scope);
         }
@@ -101,7 +105,11 @@ impl<'q> Binder<'q> {
             converted.push(self.argument(typed, parameter, arguments[i].value.span)?);
         }
         self.check_constants(&function.text, &converted, arguments)?;
-        Ok(Typed::new(chosen.kernel.call(converted), chosen.kernel.returns))
+        // A difference in weeks is a whole number as the others are, but real.
+        let in_weeks = function.text == "datetime_diff"
+            && constant_text(&converted[0]).is_some_and(|part| part.eq_ignore_ascii_case("week"));
+        let result = Typed::new(chosen.kernel.call(converted), chosen.kernel.returns);
+        if in_weeks { self.convert(result, Type::Real, span) } else { Ok(result) }
     }
 
     fn no_such_function(&self, function: &Name, scope: &Scope<'q, '_>) -> super::Stop {
@@ -132,22 +140,22 @@ impl<'q> Binder<'q> {
 
     /// What can be known to be wrong with constant arguments before any row is read.
     fn check_constants(&self, function: &str, given: &[Plan], arguments: &[Argument]) -> Result<()> {
-        let constant_text = |i: usize| match given.get(i) {
-            Some(Plan::Literal(ScalarValue::Utf8View(Some(text)), _)) => Some(text.as_str()),
-            _ => None,
-        };
-        let problem = match (function, constant_text(1)) {
-            ("format_datetime", Some(format)) if !datetime::is_datetime_format(format) => {
+        let constant = |i: usize| given.get(i).and_then(constant_text);
+        let problem = match (function, constant(0), constant(1)) {
+            ("format_datetime", _, Some(format)) if !datetime::is_datetime_format(format) => {
                 Some((1, "a datetime format"))
             }
-            ("format_timespan", Some(format)) if !datetime::is_timespan_format(format) => {
+            ("format_timespan", _, Some(format)) if !datetime::is_timespan_format(format) => {
                 Some((1, "a timespan format"))
+            }
+            ("extract_all", Some(pattern), _) if regexes::group_count(pattern) == Some(0) => {
+                Some((0, "a regular expression with a group in parentheses to extract"))
             }
             _ => None,
         };
         match problem {
             Some((i, what)) => {
-                let message = format!("'{}' is not {what}", constant_text(i).unwrap_or(""));
+                let message = format!("'{}' is not {what}", constant(i).unwrap_or(""));
                 Err(Diagnostic::semantic(arguments[i].value.span, message).into())
             }
             None => Ok(()),
@@ -458,6 +466,7 @@ impl<'q> Binder<'q> {
             (a, b) if a.is_integer() && b.is_integer() => {
                 (if at { &datetime::BIN_AT_LONG } else { &datetime::BIN_LONG }, [Type::Long; 3])
             }
+            (Type::Decimal, b) if !at && b.is_numeric() => (&decimal::BIN, [Type::Decimal; 3]),
             (a, b) if a.is_numeric() && b.is_numeric() => {
                 (if at { &datetime::BIN_AT_REAL } else { &datetime::BIN_REAL }, [Type::Real; 3])
             }
@@ -540,6 +549,14 @@ impl<'q> Binder<'q> {
         }
         let result = Typed::new(kernel.call(converted), kernel.returns);
         if common == Type::Int { self.convert(result, Type::Int, span) } else { Ok(result) }
+    }
+}
+
+/// The text of a constant string.
+fn constant_text(expr: &Plan) -> Option<&str> {
+    match expr {
+        Plan::Literal(ScalarValue::Utf8View(Some(text)), _) => Some(text),
+        _ => None,
     }
 }
 

@@ -193,11 +193,14 @@ impl<'q> Binder<'q> {
         match (from, to) {
             (Type::Int, Type::Long)
             | (Type::Int | Type::Long, Type::Real | Type::Decimal)
-            | (Type::Decimal, Type::Real)
-            | (Type::Real, Type::Decimal) => return Ok(Typed::new(cast(typed.expr, arrow_type(to)), to)),
+            | (Type::Decimal, Type::Real) => return Ok(Typed::new(cast(typed.expr, arrow_type(to)), to)),
             (Type::Decimal, Type::Int | Type::Long | Type::Bool) => {
                 let real = self.convert(typed, Type::Real, span)?;
                 return self.convert(real, to, span);
+            }
+            (Type::Bool, Type::Decimal) => {
+                let long = self.convert(typed, Type::Long, span)?;
+                return self.convert(long, to, span);
             }
             (Type::Dynamic, Type::Decimal) => {
                 let string = self.convert(typed, Type::String, span)?;

@@ -32,7 +32,8 @@ impl<'q> Binder<'q> {
             let name = Name { text: kind_name.to_owned(), span: at };
             return Err(unknown("kind of join", &name, KINDS.iter().map(|(n, _)| *n)).into());
         };
-        let right = self.pipeline(&join.right, names)?;
+        let left = left.plain(span)?;
+        let right = self.pipeline(&join.right, names)?.plain(span)?;
         let keys = self.join_keys(&left, &right, &join.on, names)?;
         if kind_name != "innerunique" {
             return self.join_relations(left, right, keys, *kind, span);
@@ -209,7 +210,7 @@ fn one_row_per_key(left: Relation, keys: &[(Typed, Typed)], span: Span) -> Resul
     let grouped: Vec<Plan> =
         keys.iter().enumerate().map(|(i, (key, _))| key.expr.clone().alias(format!("$key{i}"))).collect();
     let values = columns.iter().map(|c| ident(&c.field)).collect();
-    let any_row = aggregates::call(Kind::ArgMax, values, None, Vec::new()).alias("$row");
+    let any_row = aggregates::call(Kind::AnyRow, values, None, Vec::new()).alias("$row");
     let builder = left.builder.aggregate(grouped, vec![any_row]).map_err(|e| internal(span, &e))?;
     let outputs = columns
         .iter()

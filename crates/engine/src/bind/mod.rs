@@ -18,6 +18,7 @@ mod relation;
 mod source;
 mod summarize;
 mod union;
+mod window;
 
 use crate::catalog::Catalog;
 use crate::types;
@@ -124,6 +125,24 @@ impl<'q> Names<'q> {
         None
     }
 
+    /// The functions declared as views that take no arguments, by name.
+    fn views(&self) -> Vec<(&str, &'q Function, Names<'q>)> {
+        let mut views: Vec<(&str, &'q Function, Names<'q>)> = Vec::new();
+        let mut frame = self.0.as_deref();
+        while let Some(current) = frame {
+            if let Meaning::Function { function, scope } = &current.meaning
+                && function.is_view
+                && function.parameters.is_empty()
+                && !views.iter().any(|(name, ..)| *name == current.name)
+            {
+                views.push((&current.name, function, scope.clone()));
+            }
+            frame = current.outer.0.as_deref();
+        }
+        views.reverse();
+        views
+    }
+
     fn all(&self) -> Vec<&str> {
         let mut names = Vec::new();
         let mut frame = self.0.as_deref();
@@ -154,6 +173,8 @@ pub(crate) struct Binder<'q> {
     pub needs_single_stream: bool,
     /// Where aggregates stand whose values are known while the expression around them is bound.
     placeholders: Vec<Span>,
+    /// The window functions called so far by the operator that is being bound, where it may call any.
+    windows: Option<window::Windows>,
     depth: usize,
 }
 
@@ -171,6 +192,7 @@ impl<'q> Binder<'q> {
             visualization: None,
             needs_single_stream: false,
             placeholders: Vec::new(),
+            windows: None,
             depth: 0,
         }
     }
@@ -194,6 +216,7 @@ impl<'q> Binder<'q> {
     }
 
     fn finish(&mut self, relation: Relation, span: Span) -> Result<Bound> {
+        let relation = relation.in_order(span)?;
         let plan = relation.builder.build().map_err(|e| internal(span, &e))?;
         Ok(Bound {
             plan,

@@ -5,12 +5,15 @@ use super::relation::{Relation, column, unique_name, wrong_type};
 use super::{Binder, Names, Result, Scope, Typed, internal};
 use crate::functions::dynamic::{INDICES, elements};
 use datafusion::common::{Column as PlanColumn, UnnestOptions};
-use datafusion::logical_expr::ident;
+use datafusion::logical_expr::{SortExpr, ident};
 use kql::tree::{ExprKind, MvExpand};
 use kql::{Diagnostic, Span, Type};
 
 /// The legacy spelling `mvexpand` keeps so many rows of each input row.
 const LEGACY_ROWS_MAX: usize = 128;
+
+/// The column that numbers the elements of each row while they are being expanded.
+const POSITION: &str = "$position";
 
 impl<'q> Binder<'q> {
     pub(super) fn mv_expand(
@@ -20,6 +23,8 @@ impl<'q> Binder<'q> {
         span: Span,
         names: &Names<'q>,
     ) -> Result<Relation> {
+        // Rows in a known order keep it, with the elements of each row in theirs.
+        let input = if input.is_serialized { input.numbered(span)? } else { input };
         let columns = input.columns.clone();
         let scope = Scope { names: names.clone(), columns: &columns };
         let limit = match &expand.limit {
@@ -44,7 +49,7 @@ impl<'q> Binder<'q> {
                 (Some(name), _) => name.text.clone(),
                 (None, ExprKind::Name(name)) => name.clone(),
                 (None, _) => {
-                    let name = implicit_name(&item.value.value).unwrap_or_else(|| "Column1".to_owned());
+                    let name = implicit_name(&item.value.value, &columns).unwrap_or_else(|| "Column1".to_owned());
                     unique_name(&name, |n| outputs.iter().any(|(existing, _)| existing == n))
                 }
             };
@@ -57,9 +62,14 @@ impl<'q> Binder<'q> {
             expanded.push((name, item.to_type.unwrap_or(Type::Dynamic)));
         }
         if let Some(index) = &expand.item_index {
-            let indices = elements(INDICES.call(documents), false, limit);
+            let indices = elements(INDICES.call(documents.clone()), false, limit);
             outputs.push((index.text.clone(), Typed::new(indices, Type::Dynamic)));
             expanded.push((index.text.clone(), Type::Long));
+        }
+        if input.row.is_some() {
+            let positions = elements(INDICES.call(documents), false, limit);
+            outputs.push((POSITION.to_owned(), Typed::new(positions, Type::Dynamic)));
+            expanded.push((POSITION.to_owned(), Type::Long));
         }
         let listed = input.project(outputs, span)?;
         let unnested: Vec<PlanColumn> = expanded
@@ -82,6 +92,11 @@ impl<'q> Binder<'q> {
             };
             outputs.push((c.name.clone(), typed));
         }
-        rows.project(outputs, span)
+        let expanded = rows.project(outputs, span)?;
+        let Some(position) = expanded.find(POSITION).cloned() else { return Ok(expanded) };
+        let mut order = expanded.order.clone();
+        order.push(SortExpr::new(ident(&position.field), true, true));
+        let columns = expanded.columns.iter().filter(|c| **c != position).cloned().collect();
+        Relation { columns, order, row: None, ..expanded }.numbered(span)
     }
 }

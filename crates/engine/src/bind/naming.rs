@@ -1,5 +1,6 @@
 //! The names that KQL gives to expressions without one.
 
+use super::relation::Column;
 use kql::tree::{Expr, ExprKind, Literal};
 
 /// Functions whose result keeps the name of their first argument.
@@ -59,22 +60,24 @@ const KEEPS_FIRST: &[&str] = &[
 const PREFIXED: &[(&str, &str)] =
     &[("strlen", "strlen"), ("string_size", "string_size"), ("gettype", "type"), ("treepath", "tree")];
 
-/// The name that an expression gives to its column, `None` where it gives none and the place decides.
-pub(super) fn implicit_name(expr: &Expr) -> Option<String> {
+/// The name that an expression over `columns` gives to its column, `None` where it gives none and the place decides.
+pub(super) fn implicit_name(expr: &Expr, columns: &[Column]) -> Option<String> {
     match &expr.kind {
         ExprKind::Name(name) => Some(name.clone()),
-        ExprKind::Member { base, member } => Some(format!("{}_{}", implicit_name(base)?, member.text)),
+        ExprKind::Member { base, member } => Some(format!("{}_{}", implicit_name(base, columns)?, member.text)),
         ExprKind::Index { base, index } => match &index.kind {
-            ExprKind::Literal(Literal::String(key)) => Some(format!("{}_{key}", implicit_name(base)?)),
-            ExprKind::Literal(Literal::Long(Some(n))) => Some(format!("{}_{n}", implicit_name(base)?)),
+            ExprKind::Literal(Literal::String(key)) => Some(format!("{}_{key}", implicit_name(base, columns)?)),
+            ExprKind::Literal(Literal::Long(Some(n))) => Some(format!("{}_{n}", implicit_name(base, columns)?)),
             _ => None,
         },
         ExprKind::Call { function, arguments } => {
-            let first = || arguments.first().and_then(|a| implicit_name(&a.value));
+            let first = || arguments.first().and_then(|a| implicit_name(&a.value, columns));
             let name = function.text.as_str();
             if name == "column_ifexists" || name == "columnifexists" {
                 return match arguments.first().map(|a| &a.value.kind) {
-                    Some(ExprKind::Literal(Literal::String(column))) => Some(column.clone()),
+                    Some(ExprKind::Literal(Literal::String(name))) if columns.iter().any(|c| c.name == *name) => {
+                        Some(name.clone())
+                    }
                     _ => None,
                 };
             }

@@ -4,7 +4,7 @@ use super::comparison::{Comparison, compare, null_is_false};
 use super::expression::{long, text};
 use super::relation::wrong_type;
 use super::{Binder, Result, Scope, Typed, constant, internal};
-use crate::functions::{math, regexes, terms};
+use crate::functions::{decimal, dynamic, math, regexes, terms};
 use crate::json;
 use crate::types::arrow_type;
 use datafusion::arrow::array::{Array, ArrayRef};
@@ -34,7 +34,7 @@ impl<'q> Binder<'q> {
             Type::Long | Type::TimeSpan => {
                 Ok(Typed::new(binary_expr(long(0), Operator::Minus, typed.expr), typed.value_type))
             }
-            Type::Real => Ok(Typed::new(Plan::Negative(Box::new(typed.expr)), Type::Real)),
+            Type::Real | Type::Decimal => Ok(Typed::new(Plan::Negative(Box::new(typed.expr)), typed.value_type)),
             other => Err(wrong_type(operand.span, "the operand of '-'", other, "a number or a timespan")),
         }
     }
@@ -108,11 +108,23 @@ impl<'q> Binder<'q> {
         let native =
             |operator, left: Typed, right: Typed, of| Ok(Typed::new(binary_expr(left.expr, operator, right.expr), of));
         if a.is_numeric() && b.is_numeric() {
-            if a == Decimal && b != Real || b == Decimal && a != Real {
-                return Err(Diagnostic::unsupported(span, format!("{} on decimal", operator.text())).into());
-            }
-            let common = if a == Real || b == Real { Real } else { Long };
+            let common = match (a, b) {
+                (Real, _) | (_, Real) => Real,
+                (Decimal, _) | (_, Decimal) => Decimal,
+                _ => Long,
+            };
             let (left, right) = (self.convert(left, common, span)?, self.convert(right, common, span)?);
+            if common == Decimal {
+                let kernel = match operator {
+                    Add => &decimal::ADD,
+                    Subtract => &decimal::SUBTRACT,
+                    Multiply => &decimal::MULTIPLY,
+                    Divide => &decimal::DIVIDE,
+                    Modulo => &decimal::MODULO,
+                    _ => return Err(refuse().into()),
+                };
+                return Ok(Typed::new(kernel.call(vec![left.expr, right.expr]), Decimal));
+            }
             return match (operator, common) {
                 (Add, _) => native(Operator::Plus, left, right, common),
                 (Subtract, _) => native(Operator::Minus, left, right, common),
@@ -241,7 +253,7 @@ impl<'q> Binder<'q> {
     ) -> Result<Typed> {
         use MembershipOperator::{HasAll, HasAny, In, InIgnoreCase, NotIn, NotInIgnoreCase};
         let mut needle = self.expression(value, scope)?;
-        let items = self.list_items(list, scope)?;
+        let (items, row_lists) = self.list_items(list, scope)?;
         let wants_text = !matches!(operator, In | NotIn);
         if wants_text && !matches!(needle.value_type, Type::String | Type::Dynamic) {
             let what = format!("the left operand of '{}'", operator.text());
@@ -257,11 +269,21 @@ impl<'q> Binder<'q> {
                 Diagnostic::semantic(span, message)
             })?;
         }
-        let needle = self.convert(needle, common, span)?.expr;
+        let needle = self.convert(needle, common, span)?;
         let mut values = Vec::with_capacity(items.len());
         for item in items {
             values.push(self.convert(item, common, span)?.expr);
         }
+        let mut row_tests = Vec::new();
+        for row_list in row_lists {
+            row_tests.push(match operator {
+                In | NotIn => dynamic::IN_ARRAY.call(vec![self.in_json(needle.clone(), value.span)?.expr, row_list]),
+                InIgnoreCase | NotInIgnoreCase => terms::IN_LIST_IGNORE_CASE.call(vec![needle.expr.clone(), row_list]),
+                HasAny => terms::HAS_ANY_OF_LIST.call(vec![needle.expr.clone(), row_list]),
+                HasAll => terms::HAS_ALL_OF_LIST.call(vec![needle.expr.clone(), row_list]),
+            });
+        }
+        let needle = needle.expr;
         let test = match operator {
             _ if values.is_empty() => lit(operator == HasAll),
             HasAny | HasAll => {
@@ -274,13 +296,19 @@ impl<'q> Binder<'q> {
             In | NotIn if common == Type::String => in_list(needle, values, false),
             In | NotIn => null_is_false(in_list(needle, values, false)),
         };
+        let test = row_tests.into_iter().fold(test, |test, row_test| match operator {
+            HasAll => test.and(row_test),
+            _ => test.or(row_test),
+        });
         let negated = matches!(operator, NotIn | NotInIgnoreCase);
         Ok(Typed::new(if negated { not(test) } else { test }, Type::Bool))
     }
 
-    /// The items of a list: values as they stand, the elements of constant arrays, the first column of rows.
-    fn list_items(&mut self, list: &'q [Expr], scope: &Scope<'q, '_>) -> Result<Vec<Typed>> {
+    /// The items of a list: values as they stand, the elements of constant arrays, the first column of rows. Beside
+    /// them the dynamic values whose elements differ from row to row.
+    fn list_items(&mut self, list: &'q [Expr], scope: &Scope<'q, '_>) -> Result<(Vec<Typed>, Vec<Plan>)> {
         let mut items = Vec::new();
+        let mut row_lists = Vec::new();
         for expr in list {
             if self.is_tabular_expression(expr, &scope.names) {
                 let relation = self.table_expression(expr, &scope.names)?;
@@ -297,9 +325,7 @@ impl<'q> Binder<'q> {
                 let typed = self.expression(expr, scope)?;
                 match (typed.value_type, typed.is_constant()) {
                     (Type::Dynamic, true) => items.extend(dynamic_items(&typed, expr.span)?),
-                    (Type::Dynamic, false) => {
-                        return Err(Diagnostic::unsupported(expr.span, "a list from a dynamic column").into());
-                    }
+                    (Type::Dynamic, false) => row_lists.push(typed.expr),
                     _ => items.push(typed),
                 }
             }
@@ -308,7 +334,7 @@ impl<'q> Binder<'q> {
                 return Err(Diagnostic::semantic(expr.span, message).into());
             }
         }
-        Ok(items)
+        Ok((items, row_lists))
     }
 }
 
@@ -378,7 +404,7 @@ pub(super) fn branch_type(a: Type, b: Type) -> Option<Type> {
     match (a, b) {
         _ if a == b => Some(a),
         (Type::Int, Type::Long) | (Type::Long, Type::Int) => Some(Type::Long),
-        (Type::Dynamic, _) | (_, Type::Dynamic) => Some(Type::Dynamic),
+        (Type::Dynamic, other) | (other, Type::Dynamic) => Some(other),
         _ => None,
     }
 }

@@ -7,7 +7,7 @@
 use super::{Typed, internal, unknown};
 use crate::types::{self, null_value};
 use datafusion::logical_expr::expr_rewriter::normalize_col;
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Projection, SortExpr, ident, lit};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Projection, Sort, SortExpr, ident, lit};
 use kql::tree::Name;
 use kql::{Diagnostic, Span, Type};
 use std::sync::Arc;
@@ -48,25 +48,29 @@ impl From<&Column> for types::Column {
 }
 
 /// A field name that no other value has.
-fn fresh_field(name: &str) -> String {
+pub(crate) fn fresh_field(name: &str) -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     format!("{name}#{}", NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 #[derive(Debug, Clone)]
 pub(crate) struct Relation {
-    /// Its output fields are, in order, those of the columns.
+    /// Its output fields are, in order, those of the columns, and behind them that of `row`.
     pub builder: LogicalPlanBuilder,
     pub columns: Vec<Column>,
-    /// The order that the rows are known to have, for aggregates that keep it.
+    /// The order that the rows are known to have: the final one, that of lists, that of window functions.
     pub order: Vec<SortExpr>,
+    /// Whether the rows count as ordered in KQL, which window functions ask for.
+    pub is_serialized: bool,
+    /// The field that numbers the rows in their order, where they have been numbered.
+    pub row: Option<String>,
     /// The name of the table that the rows come from, where they come from one.
     pub table: Option<String>,
 }
 
 impl Relation {
     pub fn new(builder: LogicalPlanBuilder, columns: Vec<Column>) -> Relation {
-        Relation { builder, columns, order: Vec::new(), table: None }
+        Relation { builder, columns, order: Vec::new(), is_serialized: false, row: None, table: None }
     }
 
     /// A stand-in with no columns.
@@ -89,8 +93,43 @@ impl Relation {
         Ok(Relation { builder, ..self })
     }
 
-    /// Replaces the columns by `outputs`. The known order stays as far as its keys do.
+    /// The rows as they come, which is from now on their order.
+    pub fn serialized(self) -> Relation {
+        Relation { is_serialized: true, ..self }
+    }
+
+    /// The rows as they leave the query: in their order, and without their number.
+    pub fn in_order(self, span: Span) -> super::Result<Relation> {
+        if self.order.is_empty() {
+            return Ok(self);
+        }
+        let plan = self.builder.build().map_err(|e| internal(span, &e))?;
+        let is_sorted = match &plan {
+            LogicalPlan::Limit(limit) => matches!(limit.input.as_ref(), LogicalPlan::Sort(_)),
+            other => matches!(other, LogicalPlan::Sort(_)),
+        };
+        let sort = |plan| LogicalPlan::Sort(Sort { expr: self.order.clone(), input: Arc::new(plan), fetch: None });
+        let builder = LogicalPlanBuilder::from(if is_sorted { plan } else { sort(plan) });
+        Relation { builder, ..self }.plain(span)
+    }
+
+    /// The rows without their number and their order.
+    pub fn plain(self, span: Span) -> super::Result<Relation> {
+        if self.row.is_none() {
+            return Ok(Relation { order: Vec::new(), is_serialized: false, ..self });
+        }
+        let fields: Vec<Expr> = self.columns.iter().map(|c| ident(&c.field)).collect();
+        let builder = self.builder.project(fields).map_err(|e| internal(span, &e))?;
+        Ok(Relation { builder, order: Vec::new(), is_serialized: false, row: None, ..self })
+    }
+
+    /// Replaces the columns by `outputs`. Where that would lose what the rows are ordered by, they are numbered first.
     pub fn project(self, outputs: Vec<(String, Typed)>, span: Span) -> super::Result<Relation> {
+        let keeps = |field: &str| outputs.iter().any(|(_, t)| matches!(&t.expr, Expr::Column(c) if c.name == field));
+        let keeps_order = self.order.iter().all(|key| matches!(&key.expr, Expr::Column(c) if keeps(&c.name)));
+        if self.is_serialized && !keeps_order && self.row.is_none() {
+            return self.numbered(span)?.project(outputs, span);
+        }
         let mut columns: Vec<Column> = Vec::with_capacity(outputs.len());
         for (name, typed) in &outputs {
             // A column that is passed on keeps its field, unless it is passed on twice.
@@ -101,17 +140,20 @@ impl Relation {
             let field = kept.unwrap_or_else(|| fresh_field(name));
             columns.push(Column { name: name.clone(), column_type: typed.value_type, field });
         }
-        let is_kept =
-            |key: &&SortExpr| matches!(&key.expr, Expr::Column(c) if columns.iter().any(|o| o.field == c.name));
+        let is_kept = |key: &&SortExpr| {
+            matches!(&key.expr, Expr::Column(c)
+                if self.row.as_ref() == Some(&c.name) || columns.iter().any(|o| o.field == c.name))
+        };
         let order: Vec<SortExpr> = self.order.iter().take_while(is_kept).cloned().collect();
         let expressions = outputs.into_iter().zip(&columns).map(|((_, typed), column)| typed.expr.alias(&column.field));
+        let expressions = expressions.chain(self.row.iter().map(ident));
         let build = |input: LogicalPlan| -> datafusion::common::Result<LogicalPlanBuilder> {
             let expressions = expressions.map(|e| normalize_col(e, &input)).collect::<Result<_, _>>()?;
             let projection = Projection::try_new(expressions, Arc::new(input))?;
             Ok(LogicalPlanBuilder::from(LogicalPlan::Projection(projection)))
         };
         let builder = self.builder.build().and_then(build).map_err(|e| internal(span, &e))?;
-        Ok(Relation { builder, columns, order, table: self.table })
+        Ok(Relation { builder, columns, order, ..self })
     }
 
     /// The columns as expressions, in order.
@@ -137,8 +179,11 @@ impl Relation {
     }
 
     pub fn sort(self, keys: Vec<SortExpr>, span: Span) -> super::Result<Relation> {
+        let was_numbered = self.row.is_some();
         let builder = self.builder.sort(keys.clone()).map_err(|e| internal(span, &e))?;
-        Ok(Relation { builder, order: keys, ..self })
+        let sorted = Relation { builder, order: keys, is_serialized: true, row: None, ..self };
+        // A number that the rows had before is no column; counting them anew leaves it behind.
+        if was_numbered { sorted.numbered(span) } else { Ok(sorted) }
     }
 }
 

@@ -3,6 +3,7 @@
 use super::comparison::filter_form;
 use super::naming::implicit_name;
 use super::relation::{Column, Relation, null, unique_name, wrong_type};
+use super::window::Windows;
 use super::{Binder, Meaning, Names, Result, Scope, Typed, Visualization, constant, internal, unknown};
 use crate::range::RangeTable;
 use crate::types::{self, arrow_schema, arrow_type};
@@ -118,7 +119,7 @@ impl<'q> Binder<'q> {
                     ("cluster" | "workspace" | "app" | "database" | "external_table" | "materialized_view", _) => {
                         Err(Diagnostic::unsupported(function.span, format!("{}()", function.text)).into())
                     }
-                    _ => Err(unknown("table or function", function, names.all()).into()),
+                    _ => Err(unknown("table or function", function, names.all()).of_missing_table().into()),
                 },
             },
             ExprKind::Error => Err(Diagnostic::syntax(expr.span, "these rows could not be read").into()),
@@ -154,16 +155,17 @@ impl<'q> Binder<'q> {
             return self.table(self.database, name);
         }
         let tables = self.catalog.table_names(self.database);
-        Err(unknown("table", name, tables.iter().map(String::as_str).chain(names.all())).into())
+        Err(unknown("table", name, tables.iter().map(String::as_str).chain(names.all())).of_missing_table().into())
     }
 
     pub fn table(&mut self, database: &str, name: &Name) -> Result<Relation> {
         let Some(table) = self.catalog.table(database, &name.text) else {
             if !self.catalog.has_database(database) {
-                return Err(Diagnostic::semantic(name.span, format!("there is no database named '{database}'")).into());
+                let message = format!("there is no database named '{database}'");
+                return Err(Diagnostic::semantic(name.span, message).of_missing_table().into());
             }
             let candidates = self.catalog.table_names(database);
-            return Err(unknown("table", name, candidates.iter().map(String::as_str)).into());
+            return Err(unknown("table", name, candidates.iter().map(String::as_str)).of_missing_table().into());
         };
         let reference = TableReference::bare(name.text.as_str());
         let builder = LogicalPlanBuilder::scan(reference, provider_as_source(table.provider), None)
@@ -230,6 +232,19 @@ impl<'q> Binder<'q> {
     }
 
     fn operator(&mut self, input: Option<Relation>, operator: &'q Operator, names: &Names<'q>) -> Result<Relation> {
+        // Expressions of this operator call window functions over its own input, not over that of one around it.
+        let around = std::mem::replace(&mut self.windows, input.as_ref().and_then(Windows::over));
+        let result = self.operator_here(input, operator, names);
+        self.windows = around;
+        result
+    }
+
+    fn operator_here(
+        &mut self,
+        input: Option<Relation>,
+        operator: &'q Operator,
+        names: &Names<'q>,
+    ) -> Result<Relation> {
         let span = operator.span;
         if let OperatorKind::Union(union) = &operator.kind {
             return self.union(input, union, span, names);
@@ -247,15 +262,27 @@ impl<'q> Binder<'q> {
         match &operator.kind {
             OperatorKind::Where(predicate) => {
                 let condition = self.condition(predicate, "the condition of 'where'", &scope)?;
-                input.filter(filter_form(condition), span)
+                let input = self.with_windows(input, span)?;
+                let filtered = input.filter(filter_form(condition), span)?;
+                let outputs = filtered.outputs();
+                if filtered.row.is_some() { filtered.project(outputs, span) } else { Ok(filtered) }
             }
             OperatorKind::Extend(items) => {
                 let added = self.named_expressions(items, &scope, &columns, true)?;
-                input.extend(added, span)
+                self.with_windows(input, span)?.extend(added, span)
+            }
+            OperatorKind::Serialize(items) => {
+                self.windows = self.windows.take().or_else(|| Windows::over(&input.clone().serialized()));
+                let added = self.named_expressions(items, &scope, &columns, true)?;
+                let input = input.serialized();
+                if input.order.is_empty() {
+                    self.needs_single_stream = true;
+                }
+                self.with_windows(input, span)?.extend(added, span)
             }
             OperatorKind::Project(items) => {
                 let outputs = self.named_expressions(items, &scope, &[], false)?;
-                input.project(outputs, span)
+                self.with_windows(input, span)?.project(outputs, span)
             }
             OperatorKind::ProjectAway(patterns) => {
                 let dropped = matched_columns(&columns, patterns)?;
@@ -277,11 +304,11 @@ impl<'q> Binder<'q> {
             OperatorKind::Top { count, keys } => {
                 let count = self.row_count(count, &scope)?;
                 let keys = self.sort_keys(keys, &scope)?;
-                input.sort(keys, span)?.limit(count, span)
+                self.with_windows(input, span)?.sort(keys, span)?.limit(count, span)
             }
             OperatorKind::Sort(keys) => {
                 let keys = self.sort_keys(keys, &scope)?;
-                input.sort(keys, span)
+                self.with_windows(input, span)?.sort(keys, span)
             }
             OperatorKind::Distinct(items) => {
                 let outputs = match items.as_slice() {
@@ -293,7 +320,7 @@ impl<'q> Binder<'q> {
                 let projected = input.project(outputs, span)?;
                 let keys: Vec<Plan> = projected.columns.iter().map(|c| ident(&c.field)).collect();
                 let builder = projected.builder.aggregate(keys, Vec::<Plan>::new()).map_err(|e| internal(span, &e))?;
-                Ok(Relation { builder, order: Vec::new(), ..projected })
+                Ok(Relation::new(builder, projected.columns))
             }
             OperatorKind::Count => {
                 let counted = input.builder.aggregate(Vec::<Plan>::new(), vec![count(lit(1i64)).alias("Count")]);
@@ -347,7 +374,7 @@ impl<'q> Binder<'q> {
                     }
                     name.text.clone()
                 }
-                None => match implicit_name(&item.value) {
+                None => match implicit_name(&item.value, scope.columns) {
                     // A column that is named as it stands may be replaced; a computed one gets a name of its own.
                     Some(name) if replaces && !matches!(item.value.kind, ExprKind::Name(_)) => {
                         unique_name(&name, |n| {
@@ -410,9 +437,9 @@ impl<'q> Binder<'q> {
         let builder = LogicalPlanBuilder::scan(TableReference::bare("range"), provider_as_source(provider), None)
             .map_err(|e| internal(span, &e))?;
         let order = vec![SortExpr::new(ident(&column.name), table.is_ascending(), false)];
-        let relation = Relation::new(builder, vec![Column::from(&column)]);
+        let relation = Relation { order, is_serialized: true, ..Relation::new(builder, vec![Column::from(&column)]) };
         let outputs = relation.outputs();
-        Ok(Relation { order, ..relation.project(outputs, span)? })
+        relation.project(outputs, span)
     }
 
     fn row_count(&mut self, expr: &'q Expr, scope: &Scope<'q, '_>) -> Result<usize> {

@@ -6,12 +6,14 @@ use super::operators::exact;
 use super::relation::{Column, Relation, column, null, unique_name, wrong_type};
 use super::{Binder, Names, Result, Scope, Typed, internal};
 use crate::aggregates::{self, Kind, field_name};
-use crate::functions::math;
-use crate::types::arrow_type;
+use crate::functions::{decimal, math};
+use crate::types::{DECIMAL_PRECISION, DECIMAL_SCALE, arrow_type};
+use datafusion::arrow::datatypes::DataType;
 use datafusion::functions::expr_fn::{coalesce, get_field};
 use datafusion::functions_aggregate::{average::avg_udaf, count::count_udaf, min_max, sum::sum_udaf};
 use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::{AggregateUDF, Expr as Plan, cast, ident, lit, not};
+use datafusion::scalar::ScalarValue;
 use kql::tree::{Argument, Expr, ExprKind, Name, NamedExpr};
 use kql::{Diagnostic, Span, Type};
 use std::sync::Arc;
@@ -163,6 +165,7 @@ impl<'q> Binder<'q> {
             keys.iter().zip(&key_columns).map(|((_, typed), c)| typed.expr.clone().alias(&c.field)).collect();
         let all = keys.iter().zip(&key_columns).map(|((name, _), c)| (name.clone(), column(c)));
         let all: Vec<(String, Typed)> = all.chain(outputs).collect();
+        let input = self.with_windows(input, span)?;
         let builder = input.builder.aggregate(grouped, summary.aggregates).map_err(|e| internal(span, &e))?;
         Relation::new(builder, Vec::new()).project(all, span)
     }
@@ -181,7 +184,7 @@ impl<'q> Binder<'q> {
             return self.aggregate(function, arguments, item.value.span, summary, scope, keys);
         }
         let value = self.over_aggregates(&item.value, summary, scope, keys)?;
-        Ok(vec![Output { name: implicit_name(&item.value), value }])
+        Ok(vec![Output { name: implicit_name(&item.value, scope.columns), value }])
     }
 
     /// An expression such as `sum(a) / count()`: each aggregate becomes a column, the rest is bound over those.
@@ -251,7 +254,7 @@ impl<'q> Binder<'q> {
             let message = format!("{name}() does not take {} arguments", arguments.len());
             Err(Diagnostic::semantic(span, message).into())
         };
-        let first_name = arguments.first().and_then(|a| implicit_name(&a.value)).unwrap_or_default();
+        let first_name = arguments.first().and_then(|a| implicit_name(&a.value, scope.columns)).unwrap_or_default();
         let named = |prefix: &str| Some(format!("{prefix}_{first_name}"));
         let one = |name, value| Ok(vec![Output { name, value }]);
         match name {
@@ -349,13 +352,17 @@ impl<'q> Binder<'q> {
     fn sum(&mut self, value: Typed, filter: Option<Plan>, summary: &mut Summary<'_>, span: Span) -> Result<Typed> {
         let of = match value.value_type {
             Type::Int | Type::Long => Type::Long,
-            Type::Real | Type::TimeSpan => value.value_type,
+            Type::Real | Type::TimeSpan | Type::Decimal => value.value_type,
             Type::Dynamic => Type::Real,
             other => return Err(wrong_type(span, "the argument of sum()", other, "a number or a timespan")),
         };
         let value = self.convert(value, of, span)?;
         let total = summary.add(native(sum_udaf(), value.expr, filter));
-        let zero = if of == Type::Real { lit(0.0f64) } else { lit(0i64) };
+        let zero = match of {
+            Type::Real => lit(0.0f64),
+            Type::Decimal => lit(ScalarValue::Decimal128(Some(0), DECIMAL_PRECISION, DECIMAL_SCALE)),
+            _ => lit(0i64),
+        };
         Ok(Typed::new(coalesce(vec![total, zero]), of))
     }
 
@@ -368,6 +375,19 @@ impl<'q> Binder<'q> {
                 let real = cast(value.expr, arrow_type(Type::Real));
                 let mean = summary.add(native(avg_udaf(), real, filter));
                 Ok(Typed::new(cast(mean, arrow_type(Type::Long)), of))
+            }
+            Type::Int | Type::Long => {
+                // The sum wraps around beyond 64 bits, and the mean is that of the wrapped sum.
+                let counted = summary.add(native(count_udaf(), value.expr.clone(), filter.clone()));
+                let total = self.sum(value, filter, summary, span)?;
+                let (total, counted) = (cast(total.expr, DataType::Float64), cast(counted, DataType::Float64));
+                Ok(Typed::new(math::DIVIDE_REAL.call(vec![total, counted]), Type::Real))
+            }
+            Type::Decimal => {
+                let counted = summary.add(native(count_udaf(), value.expr.clone(), filter.clone()));
+                let total = self.sum(value, filter, summary, span)?;
+                let counted = cast(counted, arrow_type(Type::Decimal));
+                Ok(Typed::new(decimal::DIVIDE.call(vec![total.expr, counted]), Type::Decimal))
             }
             _ => {
                 if !of.is_numeric() && of != Type::Dynamic {
@@ -437,7 +457,8 @@ impl<'q> Binder<'q> {
             let diagnostic = Diagnostic::semantic(key.span, "dynamic values have no order");
             return Err(diagnostic.with_hint("Convert them first, with tolong(...) or todatetime(...).").into());
         }
-        let key_name = implicit_name(key).or_else(|| Some(if largest { "max_" } else { "min_" }.to_owned()));
+        let key_name =
+            implicit_name(key, scope.columns).or_else(|| Some(if largest { "max_" } else { "min_" }.to_owned()));
         let mut values = vec![(key_name, key_typed)];
         let key_is = |name: &str| matches!(&key.kind, ExprKind::Name(n) if n == name);
         for argument in &arguments[1..] {
@@ -448,7 +469,7 @@ impl<'q> Binder<'q> {
                 values.extend(others.map(|c| (Some(c.name.clone()), column(c))));
             } else {
                 let typed = self.expression(&argument.value, scope)?;
-                values.push((implicit_name(&argument.value), typed));
+                values.push((implicit_name(&argument.value, scope.columns), typed));
             }
         }
         let kind = if largest { Kind::ArgMax } else { Kind::ArgMin };
@@ -477,12 +498,11 @@ impl<'q> Binder<'q> {
                 named.extend(others.map(|c| (Some(c.name.clone()), column(c))));
             } else {
                 let typed = self.expression(&argument.value, scope)?;
-                let own = implicit_name(&argument.value).unwrap_or_default();
+                let own = implicit_name(&argument.value, scope.columns).unwrap_or_default();
                 named.push((Some(format!("{prefix}{own}")), typed));
             }
         }
-        // The row with the largest value is as good as any, and prefers one that is not null.
-        Ok(self.struct_aggregate(Kind::ArgMax, named, filter, summary))
+        Ok(self.struct_aggregate(Kind::AnyRow, named, filter, summary))
     }
 
     fn struct_aggregate(
@@ -515,7 +535,9 @@ impl<'q> Binder<'q> {
         let span = arguments[0].value.span;
         let of = match value.value_type {
             Type::Dynamic => Type::Real,
-            t @ (Type::Int | Type::Long | Type::Real | Type::DateTime | Type::TimeSpan) => t,
+            Type::Int => Type::Long,
+            t @ (Type::Long | Type::Real | Type::DateTime | Type::TimeSpan) => t,
+            Type::Decimal => Type::Real,
             other => return Err(wrong_type(span, &format!("the argument of {name}()"), other, "a number or a time")),
         };
         let value = self.convert(value, of, span)?;

@@ -4,9 +4,9 @@ use super::expression::text;
 use super::operators::exact;
 use super::relation::{Column, Relation, column, null, unique_name};
 use super::source::matches_pattern;
-use super::{Binder, Names, Result, Stop, Typed, internal, unknown};
+use super::{Binder, Meaning, Names, Result, Scope, Stop, Typed, internal, unknown};
 use kql::tree::{ExprKind, Name, Source, Union, UnionLeg};
-use kql::{Diagnostic, Severity, Span, Type};
+use kql::{Diagnostic, Span, Type};
 
 /// A column of the result: matched by name and type.
 struct Output {
@@ -37,6 +37,12 @@ impl<'q> Binder<'q> {
         for leg in &union.legs {
             match leg {
                 UnionLeg::Wildcard(pattern) => {
+                    for (view, function, scope) in names.views() {
+                        if matches_pattern(view, pattern) {
+                            let here = Scope { names: names.clone(), columns: &[] };
+                            legs.push((view.to_owned(), self.call_table(function, &scope, &[], &here, pattern.span)?));
+                        }
+                    }
                     for table in self.catalog.table_names(self.database) {
                         if matches_pattern(&table, pattern) {
                             let name = Name { text: table.clone(), span: pattern.span };
@@ -47,7 +53,11 @@ impl<'q> Binder<'q> {
                 UnionLeg::Pipeline(pipeline) => {
                     let label = match &pipeline.source {
                         Source::Expression(e) if pipeline.operators.is_empty() => match &e.kind {
-                            ExprKind::Name(name) if names.find(name).is_none() => Some(name.clone()),
+                            ExprKind::Name(name) => match names.find(name) {
+                                None => Some(name.clone()),
+                                Some(Meaning::Function { function, .. }) if function.is_view => Some(name.clone()),
+                                Some(_) => None,
+                            },
                             _ => None,
                         },
                         _ => None,
@@ -59,7 +69,7 @@ impl<'q> Binder<'q> {
                     };
                     match bound {
                         Ok(relation) => legs.push((label, relation)),
-                        Err(Stop::Diagnostic(d)) if union.is_fuzzy && d.severity == Severity::Semantic => {}
+                        Err(Stop::Diagnostic(d)) if union.is_fuzzy && d.is_missing_table => {}
                         Err(stop) => return Err(stop),
                     }
                 }
@@ -91,7 +101,7 @@ impl<'q> Binder<'q> {
                 let value = found.map_or_else(|| null(of), column);
                 projected.push((output.name.clone(), Typed::new(exact_literal(value.expr, of), of)));
             }
-            let next = leg.project(projected, span)?;
+            let next = leg.plain(span)?.project(projected, span)?;
             united = Some(match united {
                 None => next,
                 Some(all) => {

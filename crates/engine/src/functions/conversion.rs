@@ -2,7 +2,7 @@
 
 use super::{Args, Kernel};
 use crate::json::{self, Kind};
-use crate::types::DECIMAL_SCALE;
+use crate::types::{DECIMAL_PRECISION, DECIMAL_SCALE};
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, Decimal128Array};
 use datafusion::arrow::datatypes::Decimal128Type;
 use datafusion::common::Result;
@@ -55,7 +55,9 @@ pub fn kernel(from: Type, to: Type) -> Option<&'static Kernel> {
         (DateTime, Dynamic) => &DATETIME_TO_DYNAMIC,
         (TimeSpan, Dynamic) => &TIMESPAN_TO_DYNAMIC,
         (Guid, Dynamic) => &GUID_TO_DYNAMIC,
-        (String | Int | Long | Real, Decimal) => &TEXT_TO_DECIMAL,
+        (Decimal, Dynamic) => &DECIMAL_TO_DYNAMIC,
+        (String, Decimal) => &TEXT_TO_DECIMAL,
+        (Real, Decimal) => &REAL_TO_DECIMAL,
         _ => return None,
     })
 }
@@ -133,12 +135,26 @@ static DECIMAL_TO_STRING: Kernel = Kernel::new("kql_tostring_decimal", Type::Str
     let values = array.as_primitive::<Decimal128Type>();
     Ok(args.make_strings(|i| Some(if values.is_valid(i) { decimal_text(values.value(i)) } else { Default::default() })))
 });
+/// As text, since a number in JSON would be read as a real.
+static DECIMAL_TO_DYNAMIC: Kernel = Kernel::new("kql_todynamic_decimal", Type::Dynamic, |args| {
+    let array = args.array(0)?;
+    let values = array.as_primitive::<Decimal128Type>();
+    Ok(args.make_strings(|i| values.is_valid(i).then(|| json::quote(&decimal_text(values.value(i))))))
+});
 static TEXT_TO_DECIMAL: Kernel = Kernel::new("kql_todecimal_string", Type::Decimal, |args| {
     let texts = args.strings(0);
-    let values: Decimal128Array = (0..args.rows).map(|i| texts.get(i).and_then(parse_decimal)).collect();
-    let values = values.with_precision_and_scale(crate::types::DECIMAL_PRECISION, DECIMAL_SCALE)?;
-    Ok(std::sync::Arc::new(values))
+    decimals(args, |i| texts.get(i).and_then(parse_decimal))
 });
+/// The decimal with the digits that the real number is written with: 0.1 is one tenth.
+static REAL_TO_DECIMAL: Kernel = Kernel::new("kql_todecimal_real", Type::Decimal, |args| {
+    let reals = args.reals(0);
+    decimals(args, |i| reals.get(i).and_then(|x| parse_decimal(&json::real_text(x))))
+});
+
+fn decimals(args: &Args, row: impl FnMut(usize) -> Option<i128>) -> Result<ArrayRef> {
+    let values: Decimal128Array = (0..args.rows).map(row).collect();
+    Ok(std::sync::Arc::new(values.with_precision_and_scale(DECIMAL_PRECISION, DECIMAL_SCALE)?))
+}
 
 /// A string as `tolong` reads it: sign, digits or `0x` and hexadecimal digits; no fraction, no exponent.
 pub fn parse_long(text: &str) -> Option<i64> {
@@ -354,7 +370,12 @@ static LONG_TO_DYNAMIC: Kernel =
 static REAL_TO_DYNAMIC: Kernel = Kernel::new("kql_todynamic_real", Type::Dynamic, |args| {
     let values = args.reals(0);
     Ok(args.make_strings(|i| {
-        values.get(i).map(|x| if x.is_finite() { json::real_text(x) } else { json::quote(&json::real_text(x)) })
+        values.get(i).map(|x| match x {
+            f64::INFINITY => "\"Infinity\"".to_owned(),
+            f64::NEG_INFINITY => "\"-Infinity\"".to_owned(),
+            x if x.is_nan() => "\"NaN\"".to_owned(),
+            x => json::real_text(x),
+        })
     }))
 });
 static DATETIME_TO_DYNAMIC: Kernel = Kernel::new("kql_todynamic_datetime", Type::Dynamic, |args| {

@@ -190,7 +190,9 @@ fn long_part(args: &Args, part: fn(i64) -> i64) -> Result<ArrayRef> {
 
 pub static DAYOFWEEK: Kernel = Kernel::new("kql_dayofweek", Type::TimeSpan, |args| {
     let times = args.longs(0);
-    Ok(args.make_longs(|i| times.get(i).map(|t| day_of_week(t) * TICKS_PER_DAY)))
+    // The original counts from the end of the week, so it has no answer where the week ends after the last day.
+    let last_week = MAX_TICKS + 1 - day_of_week(MAX_TICKS) * TICKS_PER_DAY - TICKS_PER_DAY;
+    Ok(args.make_longs(|i| times.get(i).filter(|t| *t < last_week).map(|t| day_of_week(t) * TICKS_PER_DAY)))
 });
 pub static DAYOFMONTH: Kernel = Kernel::new("kql_dayofmonth", Type::Int, |a| int_part(a, |t| Parts::of(t).day));
 pub static DAYOFYEAR: Kernel = Kernel::new("kql_dayofyear", Type::Int, |a| int_part(a, day_of_year));

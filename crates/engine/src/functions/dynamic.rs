@@ -146,6 +146,24 @@ pub static SET_HAS_ELEMENT: Kernel = Kernel::new("kql_set_has_element", Type::Bo
     }))
 });
 
+/// `value in (array)` row by row, both dynamic; a value that is no array is a list of one. Numbers are equal across
+/// their types, and null is in no list.
+pub static IN_ARRAY: Kernel = Kernel::new("kql_in_array", Type::Bool, |args| {
+    let (wanted, arrays) = (args.strings(0), args.strings(1));
+    let equal = |a: &Value, b: &Value| match (a.as_f64(), b.as_f64()) {
+        (Some(x), Some(y)) => a == b || (x == y && !(a.is_i64() && b.is_i64())),
+        _ => a == b,
+    };
+    Ok(args.make_bools(|i| {
+        let Some(wanted) = wanted.get(i).map(json::tree) else { return Some(false) };
+        Some(match arrays.get(i).map(json::tree) {
+            Some(Value::Array(items)) => items.iter().any(|item| equal(item, &wanted)),
+            Some(Value::Null) | None => false,
+            Some(single) => equal(&single, &wanted),
+        })
+    }))
+});
+
 /// Its arguments, dynamic each, as an array.
 pub static PACK_ARRAY: Kernel = Kernel::new("kql_pack_array", Type::Dynamic, |args| {
     let values: Vec<_> = (0..args.len()).map(|k| args.strings(k)).collect();
@@ -184,11 +202,16 @@ pub static BAG_MERGE: Kernel = Kernel::new("kql_bag_merge", Type::Dynamic, |args
     }))
 });
 
+/// `bag_has_key(bag, key)`, where the key may be a path such as `$.a.b`.
 pub static BAG_HAS_KEY: Kernel = Kernel::new("kql_bag_has_key", Type::Bool, |args| {
     let (bags, keys) = (args.strings(0), args.strings(1));
-    Ok(args.make_bools(|i| match json::tree(bags.get(i)?) {
-        Value::Object(entries) => Some(entries.contains_key(keys.get(i).unwrap_or(""))),
-        _ => None,
+    Ok(args.make_bools(|i| {
+        let (bag, key) = (bags.get(i)?, keys.get(i).unwrap_or(""));
+        if json::kind(bag) != Kind::Bag {
+            return None;
+        }
+        let steps = if key.starts_with('$') { json_path(key)? } else { vec![Step::Key(key)] };
+        Some(json::get(bag, &steps).is_some())
     }))
 });
 

@@ -7,6 +7,7 @@
 pub mod args;
 pub mod conversion;
 pub mod datetime;
+pub mod decimal;
 pub mod dynamic;
 pub mod math;
 pub mod network;

@@ -57,20 +57,24 @@ pub static PARSE_IPV4: Kernel = Kernel::new("kql_parse_ipv4", Type::Long, |args|
     Ok(args.make_longs(|i| parse(texts.get(i)?).map(|(address, prefix)| i64::from(address & mask(prefix)))))
 });
 
-/// The IPv4 addresses that stand in a text as terms of their own.
-fn addresses_in(text: &str) -> impl Iterator<Item = &str> {
+/// The IPv4 addresses that stand in a text as terms of their own. With `any_start` digits may stand right before
+/// one, since an octet has three at most.
+fn addresses_in(text: &str, any_start: bool) -> impl Iterator<Item = &str> {
     let is_part = |c: char| c.is_ascii_digit() || c == '.';
     text.split(move |c: char| !is_part(c))
         .map(|t| t.trim_matches('.'))
+        .map(move |t| if any_start { &t[t.find('.').unwrap_or(0).saturating_sub(3)..] } else { t })
         .filter(|t| t.parse::<Ipv4Addr>().is_ok())
         .filter(move |found| {
             let start = found.as_ptr() as usize - text.as_ptr() as usize;
             let outer = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric());
-            outer(text[..start].chars().next_back()) && outer(text[start + found.len()..].chars().next())
+            let before = text[..start].chars().next_back();
+            let starts = outer(before) || (any_start && before.is_some_and(|c| c.is_ascii_digit()));
+            starts && outer(text[start + found.len()..].chars().next())
         })
 }
 
-fn has_ipv4(args: &Args, matches: fn(&str, &str) -> bool) -> Result<ArrayRef> {
+fn has_ipv4(args: &Args, any_start: bool, matches: fn(&str, &str) -> bool) -> Result<ArrayRef> {
     let texts = args.strings(0);
     let wanted: Vec<_> = (1..args.len()).map(|k| args.strings(k)).collect();
     Ok(args.make_bools(|i| {
@@ -81,13 +85,13 @@ fn has_ipv4(args: &Args, matches: fn(&str, &str) -> bool) -> Result<ArrayRef> {
             false => vec![w.to_owned()],
         });
         let wanted: Vec<String> = wanted.collect();
-        Some(addresses_in(text).any(|found| wanted.iter().any(|w| matches(found, w))))
+        Some(addresses_in(text, any_start).any(|found| wanted.iter().any(|w| matches(found, w))))
     }))
 }
 
 pub static HAS_IPV4: Kernel =
-    Kernel::new("kql_has_ipv4", Type::Bool, |args| has_ipv4(args, |found, wanted| found == wanted));
+    Kernel::new("kql_has_ipv4", Type::Bool, |args| has_ipv4(args, true, |found, wanted| found == wanted));
 /// A prefix ends in a dot, or is a whole address.
 pub static HAS_IPV4_PREFIX: Kernel = Kernel::new("kql_has_ipv4_prefix", Type::Bool, |args| {
-    has_ipv4(args, |found, prefix| found == prefix || (prefix.ends_with('.') && found.starts_with(prefix)))
+    has_ipv4(args, false, |found, prefix| found == prefix || (prefix.ends_with('.') && found.starts_with(prefix)))
 });

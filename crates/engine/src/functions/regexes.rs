@@ -19,6 +19,11 @@ pub fn compile(pattern: &str) -> std::result::Result<Regex, String> {
         .map_err(|e| format!("'{pattern}' is no regular expression: {}", e.to_string().replace('\n', " ")))
 }
 
+/// How many groups in parentheses a pattern has, `None` when it is none.
+pub fn group_count(pattern: &str) -> Option<usize> {
+    compile(pattern).ok().map(|regex| regex.captures_len() - 1)
+}
+
 /// The patterns compiled for one batch.
 #[derive(Default)]
 pub struct Cache {

@@ -13,6 +13,8 @@ pub enum Parameter {
     Text,
     /// A string that must be the same for every row and hold a regular expression.
     Pattern,
+    /// int; where a long gives another result.
+    Int,
     /// int or long.
     Integer,
     /// Any number.
@@ -58,7 +60,7 @@ const fn repeating(
     Signature { name, parameters, required, repeats: true, kernel }
 }
 
-use Parameter::{DateTime, Dynamic, Integer, Number, Pattern, Text, TimeSpan, Value};
+use Parameter::{DateTime, Dynamic, Int, Integer, Number, Pattern, Text, TimeSpan, Value};
 
 /// Every function with a plain signature; overloads stand side by side.
 pub static SIGNATURES: &[Signature] = &[
@@ -89,6 +91,7 @@ pub static SIGNATURES: &[Signature] = &[
     fixed("url_decode", &[Text], &string::URL_DECODE),
     fixed("parse_url", &[Text], &string::PARSE_URL),
     fixed("parse_xml", &[Text], &xml::PARSE_XML),
+    optional("tohex", &[Int, Integer], 1, &string::TOHEX_INT),
     optional("tohex", &[Integer, Integer], 1, &string::TOHEX),
     // Dynamic values.
     fixed("array_length", &[Dynamic], &dynamic::ARRAY_LENGTH),
@@ -170,6 +173,7 @@ impl Parameter {
     pub fn cost(self, given: Type) -> Option<u32> {
         Some(match (self, given) {
             (Text | Pattern, Type::String)
+            | (Int, Type::Int)
             | (Integer, Type::Long | Type::Int)
             | (Number, Type::Real)
             | (DateTime, Type::DateTime)
@@ -186,7 +190,7 @@ impl Parameter {
     pub fn target(self) -> Type {
         match self {
             Text | Pattern => Type::String,
-            Integer => Type::Long,
+            Int | Integer => Type::Long,
             Number => Type::Real,
             DateTime => Type::DateTime,
             TimeSpan => Type::TimeSpan,
@@ -199,6 +203,7 @@ impl Parameter {
         match self {
             Text => "a string",
             Pattern => "a regular expression",
+            Int => "an int",
             Integer => "an integer",
             Number => "a number",
             DateTime => "a datetime",

@@ -170,14 +170,20 @@ pub static URL_DECODE: Kernel = Kernel::new("kql_url_decode", Type::String, |arg
 });
 
 /// `tohex(number[, length])`: lower case, two's complement for negative numbers.
-pub static TOHEX: Kernel = Kernel::new("kql_tohex", Type::String, |args| {
+pub static TOHEX: Kernel =
+    Kernel::new("kql_tohex", Type::String, |args| tohex(args, |n, width| format!("{n:0width$x}")));
+pub static TOHEX_INT: Kernel =
+    Kernel::new("kql_tohex_int", Type::String, |args| tohex(args, |n, width| format!("{:0width$x}", n as i32)));
+
+fn tohex(args: &Args, print: fn(i64, usize) -> String) -> Result<ArrayRef> {
+    const WIDTH_MAX: usize = 64;
     let numbers = args.longs(0);
     let lengths = (args.len() > 1).then(|| args.longs(1));
     Ok(args.make_strings(|i| {
         let width = lengths.as_ref().and_then(|l| l.get(i)).and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
-        Some(numbers.get(i).map_or_else(String::new, |n| format!("{n:0width$x}", width = width.min(64))))
+        Some(numbers.get(i).map_or_else(String::new, |n| print(n, width.min(WIDTH_MAX))))
     }))
-});
+}
 
 /// `parse_url(text)`: a bag of the parts of a URL.
 pub static PARSE_URL: Kernel = Kernel::new("kql_parse_url", Type::Dynamic, |args| {

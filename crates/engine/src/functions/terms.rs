@@ -4,6 +4,7 @@
 
 use super::regexes;
 use super::{Args, Kernel};
+use crate::json;
 use datafusion::arrow::array::ArrayRef;
 use datafusion::common::Result;
 use kql::Type;
@@ -206,6 +207,34 @@ pub static IN_IGNORE_CASE: Kernel = Kernel::new("kql_in_ignore_case", Type::Bool
             None => items.iter().any(|item| item.get(i).unwrap_or("").to_lowercase() == text),
         })
     }))
+});
+
+/// `s in~ (array)`, `s has_any (array)` and `s has_all (array)` where the array is a dynamic value of each row; a
+/// value that is no array is a list of one.
+fn with_list(args: &Args, verdict: fn(&str, &[String]) -> bool) -> Result<ArrayRef> {
+    let (texts, lists) = (args.strings(0), args.strings(1));
+    Ok(args.make_bools(|i| {
+        let list = lists.get(i).map(|list| match json::kind(list) {
+            json::Kind::Array => json::strings(list),
+            json::Kind::Null => Vec::new(),
+            _ => vec![json::to_text(list).into_owned()],
+        });
+        Some(verdict(texts.get(i).unwrap_or(""), &list.unwrap_or_default()))
+    }))
+}
+
+fn has(text: &str, term: &str) -> bool {
+    Needle::new(term, TextMatch::Has, false).matches(text)
+}
+
+pub static IN_LIST_IGNORE_CASE: Kernel = Kernel::new("kql_in_list_ignore_case", Type::Bool, |args| {
+    with_list(args, |text, list| list.iter().any(|item| item.to_lowercase() == text.to_lowercase()))
+});
+pub static HAS_ANY_OF_LIST: Kernel = Kernel::new("kql_has_any_of_list", Type::Bool, |args| {
+    with_list(args, |text, list| list.iter().any(|term| has(text, term)))
+});
+pub static HAS_ALL_OF_LIST: Kernel = Kernel::new("kql_has_all_of_list", Type::Bool, |args| {
+    with_list(args, |text, list| list.iter().all(|term| has(text, term)))
 });
 
 #[cfg(test)]

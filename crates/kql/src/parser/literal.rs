@@ -182,7 +182,5 @@ pub fn parse_guid(text: &str) -> Option<String> {
     let bare = text.trim().trim_start_matches('{').trim_end_matches('}');
     let hex: String = bare.chars().filter(|c| *c != '-').collect::<String>().to_ascii_lowercase();
     let well_formed = hex.len() == 32 && hex.bytes().all(|b| b.is_ascii_hexdigit());
-    let hyphens_ok =
-        bare.len() == 32 || (bare.len() == 36 && [8, 13, 18, 23].iter().all(|i| bare.as_bytes()[*i] == b'-'));
-    (well_formed && hyphens_ok).then(|| [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-"))
+    well_formed.then(|| [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-"))
 }

@@ -9,7 +9,7 @@ use crate::tree::{
 use crate::{Diagnostic, Span};
 
 /// Operators that KQL has and that are refused by name; see the issue tracker for when they come.
-const KNOWN: [&str; 40] = [
+const KNOWN: [&str; 39] = [
     "as",
     "assert-schema",
     "consume",
@@ -44,7 +44,6 @@ const KNOWN: [&str; 40] = [
     "sample-distinct",
     "scan",
     "search",
-    "serialize",
     "top-hitters",
     "top-nested",
     "execute-and-cache",
@@ -53,7 +52,7 @@ const KNOWN: [&str; 40] = [
 ];
 
 /// The operators that run; offered when a misspelt one stands after a pipe.
-const SUPPORTED: [&str; 21] = [
+const SUPPORTED: [&str; 22] = [
     "where",
     "filter",
     "extend",
@@ -68,6 +67,7 @@ const SUPPORTED: [&str; 21] = [
     "top",
     "sort",
     "order",
+    "serialize",
     "distinct",
     "count",
     "join",
@@ -170,6 +170,15 @@ impl Parser<'_> {
                 self.hints(&[]);
                 self.expect_word("by");
                 OperatorKind::Sort(self.comma_separated(Self::sort_key))
+            }
+            "serialize" => {
+                let ends = matches!(
+                    self.peek().kind,
+                    TokenKind::Symbol(Symbol::Pipe | Symbol::CloseParen | Symbol::Semicolon | Symbol::CloseBrace)
+                        | TokenKind::EndOfText
+                );
+                let items = if ends { Vec::new() } else { self.comma_separated(Self::named_expression) };
+                OperatorKind::Serialize(items)
             }
             "distinct" => {
                 self.hints(&[]);

@@ -62,11 +62,12 @@ impl Parser<'_> {
     }
 
     fn let_value(&mut self) -> LetValue {
-        if self.at_word("view") && self.peek_ahead(1).kind == TokenKind::Symbol(Symbol::OpenParen) {
+        let is_view = self.at_word("view") && self.peek_ahead(1).kind == TokenKind::Symbol(Symbol::OpenParen);
+        if is_view {
             self.advance();
         }
         if self.at_symbol(Symbol::OpenParen) && self.function_ahead() {
-            return LetValue::Function(self.function());
+            return LetValue::Function(self.function(is_view));
         }
         LetValue::Expression(self.pipeline())
     }
@@ -90,7 +91,7 @@ impl Parser<'_> {
         false
     }
 
-    fn function(&mut self) -> Function {
+    fn function(&mut self, is_view: bool) -> Function {
         let start = self.span().start;
         self.expect_symbol(Symbol::OpenParen);
         let mut parameters = Vec::new();
@@ -101,7 +102,7 @@ impl Parser<'_> {
         self.expect_symbol(Symbol::OpenBrace);
         let body = self.nested(|p| p.script(true)).unwrap_or_default();
         self.expect_symbol(Symbol::CloseBrace);
-        Function { parameters, body, span: self.span_from(start) }
+        Function { parameters, body, is_view, span: self.span_from(start) }
     }
 
     fn parameter(&mut self) -> Parameter {

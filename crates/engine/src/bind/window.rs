@@ -1,0 +1,240 @@
+//! Window functions: `prev`, `next`, `row_number` and their kin, and the order of rows that they go by.
+//!
+//! KQL has them only where the rows are *serialized*: after `sort`, `top`, `range` and `serialize`, and as long as
+//! operators follow that keep the order. A plan keeps no order that nothing asks for, so the rows are numbered in a
+//! field of their own, and each window is over that number.
+
+use super::relation::{Relation, fresh_field, null, wrong_type};
+use super::{Binder, Result, Scope, Typed, constant, internal};
+use crate::windows::{self, Kind};
+use datafusion::functions_window::expr_fn::row_number;
+use datafusion::logical_expr::{Expr as Plan, ExprFunctionExt, SortExpr, ident, lit};
+use kql::tree::{Argument, Expr, Name};
+use kql::{Diagnostic, Span, Type};
+
+const FUNCTIONS: &[&str] =
+    &["next", "prev", "row_cumsum", "row_number", "row_rank", "row_rank_dense", "row_rank_min", "row_window_session"];
+
+pub(super) fn is_window_function(name: &str) -> bool {
+    FUNCTIONS.contains(&name)
+}
+
+/// The window functions that the expressions of one operator call, in the order in which they are bound.
+#[derive(Debug)]
+pub(crate) struct Windows {
+    /// The field that numbers the rows.
+    row: String,
+    /// Each call with the field that its result has; arguments may read the fields of calls before it.
+    calls: Vec<(String, Plan)>,
+}
+
+impl Windows {
+    /// For expressions over `input`; `None` when its rows are in no known order.
+    pub(super) fn over(input: &Relation) -> Option<Windows> {
+        let row = input.row.clone().unwrap_or_else(|| fresh_field("$row"));
+        input.is_serialized.then_some(Windows { row, calls: Vec::new() })
+    }
+}
+
+impl Relation {
+    /// The rows with a number each, in their order, unless they have one.
+    pub(super) fn numbered(self, span: Span) -> Result<Relation> {
+        match self.row {
+            Some(_) => Ok(self),
+            None => self.numbered_as(fresh_field("$row"), span),
+        }
+    }
+
+    fn numbered_as(self, row: String, span: Span) -> Result<Relation> {
+        let number = if self.order.is_empty() { Ok(row_number()) } else { row_number().order_by(self.order).build() };
+        let number = number.map_err(|e| internal(span, &e))?;
+        let (builder, name) = with_window(self.builder, number, span)?;
+        let mut fields: Vec<Plan> = self.columns.iter().map(|c| ident(&c.field)).collect();
+        fields.push(ident(name).alias(&row));
+        let builder = builder.project(fields).map_err(|e| internal(span, &e))?;
+        Ok(Relation { builder, order: vec![by_row(&row)], row: Some(row), ..self })
+    }
+}
+
+/// Adds the result of one window function; the name of its field.
+fn with_window(
+    builder: datafusion::logical_expr::LogicalPlanBuilder,
+    call: Plan,
+    span: Span,
+) -> Result<(datafusion::logical_expr::LogicalPlanBuilder, String)> {
+    let name = call.schema_name().to_string();
+    let builder = builder.window(vec![call]).map_err(|e| internal(span, &e))?;
+    Ok((builder, name))
+}
+
+fn by_row(row: &str) -> SortExpr {
+    SortExpr::new(ident(row), true, false)
+}
+
+impl<'q> Binder<'q> {
+    /// Computes the window functions that were called while the expressions over `input` were bound. Their fields
+    /// stand behind those of the columns until the next projection.
+    pub(super) fn with_windows(&mut self, input: Relation, span: Span) -> Result<Relation> {
+        let Some(windows) = self.windows.take().filter(|w| !w.calls.is_empty()) else { return Ok(input) };
+        if input.order.is_empty() {
+            self.needs_single_stream = true;
+        }
+        let mut relation = match input.row {
+            Some(_) => input,
+            None => input.numbered_as(windows.row, span)?,
+        };
+        let mut fields: Vec<Plan> = relation.columns.iter().map(|c| ident(&c.field)).collect();
+        fields.extend(relation.row.iter().map(ident));
+        for (field, call) in windows.calls {
+            let (builder, name) = with_window(relation.builder, call, span)?;
+            let computed = fields.iter().cloned().chain([ident(name).alias(&field)]);
+            relation.builder = builder.project(computed).map_err(|e| internal(span, &e))?;
+            fields.push(ident(&field));
+        }
+        Ok(relation)
+    }
+
+    pub(super) fn window_call(
+        &mut self,
+        function: &'q Name,
+        arguments: &'q [Argument],
+        span: Span,
+        scope: &Scope<'q, '_>,
+    ) -> Result<Typed> {
+        let name = function.text.as_str();
+        if self.windows.is_none() {
+            let message = format!("{name}() needs rows in a known order");
+            return Err(Diagnostic::semantic(function.span, message)
+                .with_hint("Put '| sort by ...' or '| serialize' before this operator.")
+                .into());
+        }
+        let (least, most) = match name {
+            "prev" | "next" => (1, 3),
+            "row_number" => (0, 2),
+            "row_window_session" => (3, 4),
+            _ => (1, 2),
+        };
+        if !(least..=most).contains(&arguments.len()) {
+            let message = format!("{name}() takes {least} to {most} arguments, not {}", arguments.len());
+            return Err(Diagnostic::semantic(span, message).into());
+        }
+        let expr = |i: usize| arguments.get(i).map(|a| &a.value);
+        match name {
+            "prev" | "next" => self.shift(name == "prev", [expr(0), expr(1), expr(2)], scope),
+            "row_number" => {
+                let start = match expr(0) {
+                    Some(start) => self.integer(start, scope)?,
+                    None => lit(1i64),
+                };
+                let restart = self.restart(expr(1), scope)?;
+                self.window(Kind::RowNumber, vec![start, restart], Type::Long, span)
+            }
+            "row_window_session" => self.session(arguments, span, scope),
+            _ => {
+                let value_expr = &arguments[0].value;
+                let value = self.expression(value_expr, scope)?;
+                let restart = self.restart(expr(1), scope)?;
+                if name != "row_cumsum" {
+                    if value.value_type == Type::Dynamic {
+                        return Err(wrong_type(
+                            value_expr.span,
+                            "the ranked value",
+                            Type::Dynamic,
+                            "a type with an order",
+                        ));
+                    }
+                    let kind = if name == "row_rank_min" { Kind::RankMin } else { Kind::RankDense };
+                    return self.window(kind, vec![value.expr, restart], Type::Long, span);
+                }
+                let of = match value.value_type {
+                    Type::Int | Type::Long => Type::Long,
+                    t @ (Type::Real | Type::Decimal | Type::TimeSpan) => t,
+                    other => {
+                        return Err(wrong_type(value_expr.span, "the summed value", other, "a number or a timespan"));
+                    }
+                };
+                let value = self.convert(value, of, value_expr.span)?;
+                self.window(Kind::RunningSum, vec![value.expr, restart], of, span)
+            }
+        }
+    }
+
+    /// `prev(value [, rows [, default]])`: rows and default are constants.
+    fn shift(&mut self, back: bool, arguments: [Option<&'q Expr>; 3], scope: &Scope<'q, '_>) -> Result<Typed> {
+        let [Some(value_expr), rows, default] = arguments else {
+            return Err(Diagnostic::semantic(Span::default(), "the value is missing").into());
+        };
+        let value = self.expression(value_expr, scope)?;
+        let rows = match rows {
+            Some(rows_expr) => {
+                let rows = self.constant_long(rows_expr, "the offset", scope)?;
+                if rows < 1 {
+                    return Err(Diagnostic::semantic(rows_expr.span, "the offset must be 1 or more").into());
+                }
+                rows
+            }
+            None => 1,
+        };
+        let of = value.value_type;
+        let default = match default {
+            Some(default_expr) => {
+                let typed = self.expression(default_expr, &Scope { names: scope.names.clone(), columns: &[] })?;
+                let typed = if of == Type::Dynamic {
+                    self.in_json(typed, default_expr.span)?
+                } else {
+                    self.coerce(typed, of, default_expr.span)?
+                };
+                lit(constant::evaluate(&typed.expr).map_err(|e| internal(default_expr.span, &e))?)
+            }
+            None => null(of).expr,
+        };
+        let kind = Kind::Shift { rows_back: if back { rows } else { -rows } };
+        let shifted = self.window(kind, vec![value.expr, default], of, value_expr.span)?;
+        Ok(shifted)
+    }
+
+    fn session(&mut self, arguments: &'q [Argument], span: Span, scope: &Scope<'q, '_>) -> Result<Typed> {
+        let time = self.expression(&arguments[0].value, scope)?;
+        let distance_type = match time.value_type {
+            Type::DateTime | Type::TimeSpan => Type::TimeSpan,
+            Type::Int | Type::Long => Type::Long,
+            other => return Err(wrong_type(arguments[0].value.span, "the time", other, "a datetime or an integer")),
+        };
+        let of = if time.value_type == Type::Int { Type::Long } else { time.value_type };
+        let mut values = vec![self.convert(time, of, span)?.expr];
+        for limit in &arguments[1..3] {
+            let typed = self.expression(&limit.value, scope)?;
+            values.push(self.coerce(typed, distance_type, limit.value.span)?.expr);
+        }
+        values.push(self.restart(arguments.get(3).map(|a| &a.value), scope)?);
+        self.window(Kind::SessionStart, values, of, span)
+    }
+
+    fn integer(&mut self, expr: &'q Expr, scope: &Scope<'q, '_>) -> Result<Plan> {
+        let typed = self.expression(expr, scope)?;
+        Ok(self.coerce(typed, Type::Long, expr.span)?.expr)
+    }
+
+    fn restart(&mut self, expr: Option<&'q Expr>, scope: &Scope<'q, '_>) -> Result<Plan> {
+        match expr {
+            Some(expr) => self.condition(expr, "the restart", scope),
+            None => Ok(lit(false)),
+        }
+    }
+
+    fn window(&mut self, kind: Kind, arguments: Vec<Plan>, of: Type, span: Span) -> Result<Typed> {
+        let Some(windows) = &mut self.windows else {
+            return Err(Diagnostic::semantic(span, "this needs rows in a known order").into());
+        };
+        let call = windows::call(kind, arguments, by_row(&windows.row)).map_err(|e| internal(span, &e))?;
+        let field = match windows.calls.iter().find(|(_, existing)| *existing == call) {
+            Some((field, _)) => field.clone(),
+            None => {
+                let field = fresh_field("$window");
+                windows.calls.push((field.clone(), call));
+                field
+            }
+        };
+        Ok(Typed::new(ident(field), of))
+    }
+}
