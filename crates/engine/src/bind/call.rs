@@ -4,10 +4,11 @@ use super::comparison::{Comparison, compare};
 use super::expression::{long, text};
 use super::operators::{branch_type, exact};
 use super::relation::{null, wrong_type};
+use super::tuple::is_array_sort;
 use super::window::is_window_function;
 use super::{Binder, Meaning, Result, Scope, Typed, constant, internal, unknown};
 use crate::functions::planned::is_planned;
-use crate::functions::signature::{Parameter, SIGNATURES, Signature};
+use crate::functions::signature::{self, Parameter, Signature};
 use crate::functions::{Kernel, conversion, datetime, decimal, dynamic, math, regexes, string};
 use datafusion::functions::expr_fn::coalesce;
 use datafusion::logical_expr::expr::Case;
@@ -90,7 +91,22 @@ impl<'q> Binder<'q> {
         if SPECIAL.contains(&function.text.as_str()) {
             return self.special(function, arguments, span, scope);
         }
-        let signatures: Vec<&'static Signature> = SIGNATURES.iter().filter(|s| s.name == function.text).collect();
+        if is_array_sort(&function.text) {
+            return self.first_of_array_sort(function, arguments, span, scope);
+        }
+        let result = self.plain_call(function, arguments, span, scope)?;
+        self.first_of_tuple(result, function, span)
+    }
+
+    /// A call of a function with a plain signature.
+    pub(super) fn plain_call(
+        &mut self,
+        function: &'q Name,
+        arguments: &'q [Argument],
+        span: Span,
+        scope: &Scope<'q, '_>,
+    ) -> Result<Typed> {
+        let signatures: Vec<&'static Signature> = signature::all().filter(|s| s.name == function.text).collect();
         if signatures.is_empty() {
             return Err(self.no_such_function(function, scope));
         }
@@ -121,7 +137,7 @@ impl<'q> Binder<'q> {
             let message = format!("the aggregate '{name}' cannot stand here");
             return Diagnostic::semantic(function.span, message).with_hint("Aggregates stand in 'summarize'.").into();
         }
-        let known = SIGNATURES.iter().map(|s| s.name).chain(SPECIAL.iter().copied());
+        let known = signature::all().map(|s| s.name).chain(SPECIAL.iter().copied());
         unknown("function", function, known.chain(scope.names.all())).into()
     }
 

@@ -118,21 +118,36 @@ impl<'q> Binder<'q> {
     fn path(&mut self, expr: &'q Expr, scope: &Scope<'q, '_>) -> Result<Typed> {
         let mut steps = Vec::new();
         let mut base = expr;
+        let mut innermost_index = None;
         loop {
             match &base.kind {
                 ExprKind::Member { base: inner, member } => {
                     steps.push(text(json::quote(&member.text)));
+                    innermost_index = None;
                     base = inner;
                 }
                 ExprKind::Index { base: inner, index } => {
                     steps.push(self.path_step(index, scope)?);
+                    innermost_index = Some(index.as_ref());
                     base = inner;
                 }
                 _ => break,
             }
         }
+        // An index right after a function of several columns is the number of a column.
+        let column = match innermost_index {
+            Some(index) => self.indexed_column(base, index, scope)?,
+            None => None,
+        };
+        if column.is_some() {
+            steps.pop();
+        }
+        let document = match column {
+            Some(column) if steps.is_empty() => return Ok(column),
+            Some(column) if column.value_type == Type::Dynamic => column.expr,
+            _ => self.document(base, scope)?,
+        };
         steps.reverse();
-        let document = self.document(base, scope)?;
         let mut arguments = vec![document];
         arguments.extend(steps);
         Ok(Typed::new(dynamic::PATH.call(arguments), Type::Dynamic))

@@ -17,6 +17,7 @@ mod operators;
 mod relation;
 mod source;
 mod summarize;
+mod tuple;
 mod union;
 mod window;
 

@@ -362,8 +362,25 @@ impl<'q> Binder<'q> {
     ) -> Result<Vec<(String, Typed)>> {
         let mut outputs: Vec<(String, Typed)> = Vec::new();
         for item in items {
-            if item.is_tuple && item.names.len() > 1 {
-                return Err(Diagnostic::unsupported(item.value.span, "assignment to several columns").into());
+            if item.is_tuple || item.names.is_empty() {
+                if let Some(columns) = self.tuple(&item.value, scope)? {
+                    let own = columns.len();
+                    for (i, (own_name, typed)) in columns.into_iter().enumerate() {
+                        let name = match item.names.get(i) {
+                            Some(name) => name.text.clone(),
+                            None if item.is_tuple => break,
+                            None => unique_name(&own_name, |n| outputs.iter().any(|(existing, _)| existing == n)),
+                        };
+                        outputs.push((name, typed));
+                    }
+                    if let Some(extra) = item.names.get(own) {
+                        return Err(Diagnostic::semantic(extra.span, format!("there are only {own} columns")).into());
+                    }
+                    continue;
+                }
+                if let Some(extra) = item.names.get(1) {
+                    return Err(Diagnostic::semantic(extra.span, "there is only one value").into());
+                }
             }
             let typed = self.expression(&item.value, scope)?;
             let name = match item.names.first() {
@@ -399,6 +416,12 @@ impl<'q> Binder<'q> {
         let scope = Scope { names: names.clone(), columns: &[] };
         let mut outputs: Vec<(String, Typed)> = Vec::new();
         for (i, item) in items.iter().enumerate() {
+            if item.names.is_empty()
+                && let Some(columns) = self.tuple(&item.value, &scope)?
+            {
+                outputs.extend(columns);
+                continue;
+            }
             let typed = self.expression(&item.value, &scope)?;
             let name = item.names.first().map_or_else(|| format!("print_{i}"), |n| n.text.clone());
             let name = unique_name(&name, |n| outputs.iter().any(|(existing, _)| existing == n));

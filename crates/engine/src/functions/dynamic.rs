@@ -12,6 +12,7 @@ use datafusion::logical_expr::{
 use kql::Type;
 use serde_json::Value;
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -161,6 +162,50 @@ pub static IN_ARRAY: Kernel = Kernel::new("kql_in_array", Type::Bool, |args| {
             Some(Value::Null) | None => false,
             Some(single) => equal(&single, &wanted),
         })
+    }))
+});
+
+/// The order of values in a sorted array: numbers, then text, then the rest by their text.
+fn compare_items(a: &Value, b: &Value) -> Ordering {
+    let rank = |v: &Value| match v {
+        Value::Bool(_) => 0,
+        Value::Number(_) => 1,
+        Value::String(_) => 2,
+        _ => 3,
+    };
+    match (a, b) {
+        (Value::Number(x), Value::Number(y)) => match (x.as_i64(), y.as_i64()) {
+            (Some(x), Some(y)) => x.cmp(&y),
+            _ => x.as_f64().unwrap_or(f64::NAN).total_cmp(&y.as_f64().unwrap_or(f64::NAN)),
+        },
+        (Value::Bool(x), Value::Bool(y)) => x.cmp(y),
+        (Value::String(x), Value::String(y)) => x.cmp(y),
+        _ => rank(a).cmp(&rank(b)).then_with(|| a.to_string().cmp(&b.to_string())),
+    }
+}
+
+/// The arrays after the first two arguments, whether ascending and whether nulls come last, in the order of the first
+/// of them; an array of arrays. One that has another length than the first is null.
+pub static ARRAY_SORT: Kernel = Kernel::new("kql_array_sort", Type::Dynamic, |args| {
+    let (ascending, nulls_last) = (args.bools(0), args.bools(1));
+    let arrays: Vec<_> = (2..args.len()).map(|k| args.strings(k)).collect();
+    Ok(args.make_strings(|i| {
+        let keys = items(arrays.first()?.get(i))?;
+        let (ascending, nulls_last) = (ascending.get(i)?, nulls_last.get(i)?);
+        let mut order: Vec<usize> = (0..keys.len()).collect();
+        order.sort_by(|a, b| match (keys[*a].is_null(), keys[*b].is_null()) {
+            (true, true) => Ordering::Equal,
+            (true, false) if nulls_last => Ordering::Greater,
+            (true, false) => Ordering::Less,
+            (false, true) if nulls_last => Ordering::Less,
+            (false, true) => Ordering::Greater,
+            (false, false) if ascending => compare_items(&keys[*a], &keys[*b]),
+            (false, false) => compare_items(&keys[*b], &keys[*a]),
+        });
+        Some(json::array(arrays.iter().map(|array| match items(array.get(i)) {
+            Some(values) if values.len() == order.len() => json::array(order.iter().map(|k| to_json(&values[*k]))),
+            _ => "null".to_owned(),
+        })))
     }))
 });
 

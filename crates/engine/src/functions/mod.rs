@@ -13,6 +13,7 @@ pub mod math;
 pub mod network;
 pub mod planned;
 pub mod regexes;
+pub mod series;
 pub mod signature;
 pub mod string;
 pub mod terms;

@@ -29,8 +29,6 @@ const NAMES: &[&str] = &[
     "array_rotate_right",
     "array_shift_left",
     "array_shift_right",
-    "array_sort_asc",
-    "array_sort_desc",
     "array_split",
     "array_sum",
     "asin",

@@ -3,7 +3,7 @@
 //! Functions whose result type depends on more than their argument types (`iff`, `case`, `bin` …) are bound
 //! in [`crate::bind`]; both lists together are what the engine knows.
 
-use super::{Kernel, datetime, dynamic, math, network, regexes, string, xml};
+use super::{Kernel, datetime, dynamic, math, network, regexes, series, string, xml};
 use kql::Type;
 
 /// What an argument may be.
@@ -19,6 +19,7 @@ pub enum Parameter {
     Integer,
     /// Any number.
     Number,
+    Bool,
     DateTime,
     TimeSpan,
     /// A dynamic value.
@@ -38,11 +39,11 @@ pub struct Signature {
     pub kernel: &'static Kernel,
 }
 
-const fn fixed(name: &'static str, parameters: &'static [Parameter], kernel: &'static Kernel) -> Signature {
+pub(super) const fn fixed(name: &'static str, parameters: &'static [Parameter], kernel: &'static Kernel) -> Signature {
     Signature { name, parameters, required: parameters.len(), repeats: false, kernel }
 }
 
-const fn optional(
+pub(super) const fn optional(
     name: &'static str,
     parameters: &'static [Parameter],
     required: usize,
@@ -51,7 +52,7 @@ const fn optional(
     Signature { name, parameters, required, repeats: false, kernel }
 }
 
-const fn repeating(
+pub(super) const fn repeating(
     name: &'static str,
     parameters: &'static [Parameter],
     required: usize,
@@ -60,10 +61,15 @@ const fn repeating(
     Signature { name, parameters, required, repeats: true, kernel }
 }
 
-use Parameter::{DateTime, Dynamic, Int, Integer, Number, Pattern, Text, TimeSpan, Value};
+use Parameter::{Bool, DateTime, Dynamic, Int, Integer, Number, Pattern, Text, TimeSpan, Value};
 
-/// Every function with a plain signature; overloads stand side by side.
-pub static SIGNATURES: &[Signature] = &[
+/// Every function with a plain signature.
+pub fn all() -> impl Iterator<Item = &'static Signature> {
+    SIGNATURES.iter().chain(series::SIGNATURES)
+}
+
+/// Overloads stand side by side.
+static SIGNATURES: &[Signature] = &[
     // Text.
     fixed("tolower", &[Text], &string::TOLOWER),
     fixed("toupper", &[Text], &string::TOUPPER),
@@ -176,6 +182,7 @@ impl Parameter {
             | (Int, Type::Int)
             | (Integer, Type::Long | Type::Int)
             | (Number, Type::Real)
+            | (Bool, Type::Bool)
             | (DateTime, Type::DateTime)
             | (TimeSpan, Type::TimeSpan)
             | (Dynamic | Value, Type::Dynamic) => 0,
@@ -192,6 +199,7 @@ impl Parameter {
             Text | Pattern => Type::String,
             Int | Integer => Type::Long,
             Number => Type::Real,
+            Bool => Type::Bool,
             DateTime => Type::DateTime,
             TimeSpan => Type::TimeSpan,
             Dynamic | Value => Type::Dynamic,
@@ -206,6 +214,7 @@ impl Parameter {
             Int => "an int",
             Integer => "an integer",
             Number => "a number",
+            Bool => "a bool",
             DateTime => "a datetime",
             TimeSpan => "a timespan",
             Dynamic => "a dynamic value",
