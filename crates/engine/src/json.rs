@@ -388,6 +388,11 @@ pub fn tree(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or(Value::Null)
 }
 
+/// The text of a tree.
+pub fn print(value: &Value) -> String {
+    compact(&value.to_string()).into_owned()
+}
+
 /// Reads what stands in `dynamic(...)` and gives its JSON: JSON itself, strings in single quotes, and typed
 /// literals such as `datetime(2020-01-01)`. The error says what is wrong.
 pub fn from_literal(text: &str) -> Result<String, String> {

@@ -120,6 +120,8 @@ impl Session {
     fn state(&self, parallelism: usize) -> SessionState {
         let mut config = SessionConfig::new().with_target_partitions(parallelism);
         config.options_mut().execution.parquet.pushdown_filters = true;
+        // It takes the fields of a struct for columns of a table, and gives two columns one name.
+        config.options_mut().optimizer.enable_leaf_expression_pushdown = false;
         SessionStateBuilder::new()
             .with_config(config)
             .with_runtime_env(self.runtime.clone())

@@ -113,7 +113,28 @@ pub enum OperatorKind {
     Count,
     Join(Join),
     Union(Union),
+    /// `lookup`: a join that adds the columns of the right side, its keys left out.
+    Lookup(Join),
     MvExpand(MvExpand),
+    /// `parse` and `parse-where`.
+    Parse(Parse),
+    ParseKv(ParseKv),
+    MakeSeries(MakeSeries),
+    /// `as name`: the rows so far, by a name that the rest of the statement may use.
+    As(Name),
+    /// `consume`: reads all rows and gives none.
+    Consume,
+    Sample(Expr),
+    SampleDistinct {
+        count: Expr,
+        of: NamedExpr,
+    },
+    GetSchema,
+    /// `invoke f(...)`: the rows are the first argument of a function.
+    Invoke {
+        function: Name,
+        arguments: Vec<Argument>,
+    },
     Print(Vec<NamedExpr>),
     Range {
         column: Name,
@@ -196,6 +217,65 @@ pub struct MvExpand {
     pub limit: Option<Expr>,
     /// True for the legacy spelling `mvexpand`, which keeps 128 rows per input row.
     pub is_legacy: bool,
+}
+
+/// `parse value with pattern`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Parse {
+    pub mode: ParseMode,
+    /// The flags of `kind=regex`, as written.
+    pub flags: String,
+    pub value: Expr,
+    pub pattern: Vec<ParsePart>,
+    /// True for `parse-where`, which drops the rows that do not match.
+    pub drops_others: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ParseMode {
+    /// A value that is not of its column's type fails the whole row.
+    Simple,
+    /// A value that is not of its column's type is null.
+    Relaxed,
+    /// Literals are regular expressions.
+    Regex,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum ParsePart {
+    /// `*`: any text.
+    Skip(Span),
+    Literal(String),
+    Column(ColumnDeclaration),
+}
+
+/// `parse-kv value as (columns) with (options)`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ParseKv {
+    pub value: Expr,
+    pub columns: Vec<ColumnDeclaration>,
+    pub options: Vec<(Name, Expr)>,
+}
+
+/// `make-series aggregates on axis from a to b step s by keys`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MakeSeries {
+    /// True for `kind=nonempty`: no rows give one series of defaults.
+    pub is_nonempty: bool,
+    pub aggregates: Vec<SeriesAggregate>,
+    pub axis: NamedExpr,
+    pub from: Option<Expr>,
+    pub to: Option<Expr>,
+    /// True for the older `in range(from, to, step)`, where `to` belongs to the range.
+    pub includes_end: bool,
+    pub step: Expr,
+    pub by: Vec<NamedExpr>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct SeriesAggregate {
+    pub value: NamedExpr,
+    pub default: Option<Expr>,
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -72,6 +72,22 @@ impl Type {
         }
     }
 
+    /// The name of the .NET type that Kusto's clients know it by, as `getschema` prints it.
+    pub fn dotnet_name(self) -> &'static str {
+        match self {
+            Type::Bool => "System.SByte",
+            Type::Int => "System.Int32",
+            Type::Long => "System.Int64",
+            Type::Real => "System.Double",
+            Type::Decimal => "System.Data.SqlTypes.SqlDecimal",
+            Type::String => "System.String",
+            Type::DateTime => "System.DateTime",
+            Type::TimeSpan => "System.TimeSpan",
+            Type::Guid => "System.Guid",
+            Type::Dynamic => "System.Object",
+        }
+    }
+
     /// True for the types that arithmetic widens among: int, long, real and decimal.
     pub fn is_numeric(self) -> bool {
         matches!(self, Type::Int | Type::Long | Type::Real | Type::Decimal)

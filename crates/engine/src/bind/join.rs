@@ -43,6 +43,32 @@ impl<'q> Binder<'q> {
         self.join_relations(left, right, keys, *kind, span)
     }
 
+    /// `lookup`: every row of the left side with the columns of the right one, whose keys are left out.
+    pub(super) fn lookup(&mut self, left: Relation, join: &'q Join, span: Span, names: &Names<'q>) -> Result<Relation> {
+        let kind = match join.kind.as_ref().map(|k| k.text.as_str()) {
+            None | Some("leftouter") => JoinType::Left,
+            Some("inner") => JoinType::Inner,
+            Some(_) => {
+                let name = join.kind.clone().unwrap_or(Name { text: String::new(), span });
+                return Err(unknown("kind of lookup", &name, ["leftouter", "inner"]).into());
+            }
+        };
+        let left = left.plain(span)?;
+        let right = self.pipeline(&join.right, names)?.plain(span)?;
+        let keys = self.join_keys(&left, &right, &join.on, names)?;
+        let mut conditions = Vec::new();
+        join.on.iter().for_each(|e| conjuncts(e, &mut conditions));
+        let key_names: Vec<&str> = conditions.into_iter().filter_map(right_key_name).collect();
+        let left_width = left.columns.len();
+        let is_key = |i: usize| right.columns.get(i).is_some_and(|c| key_names.contains(&c.name.as_str()));
+        let kept: Vec<bool> = (0..right.columns.len()).map(|i| !is_key(i)).collect();
+        let joined = self.join_relations(left, right, keys, kind, span)?;
+        let outputs = joined.outputs().into_iter().enumerate();
+        let outputs =
+            outputs.filter(|(i, _)| *i < left_width || kept[i - left_width]).map(|(_, output)| output).collect();
+        joined.project(outputs, span)
+    }
+
     /// The equalities that the rows are joined by, each side in the type of the comparison.
     fn join_keys(
         &mut self,
@@ -192,6 +218,25 @@ impl<'q> Binder<'q> {
 enum Side {
     Left,
     Right,
+}
+
+/// The column of the right side in a condition that [`Binder::join_keys`] takes.
+fn right_key_name(condition: &Expr) -> Option<&str> {
+    let right_member = |e: &'_ Expr| match &e.kind {
+        ExprKind::Member { base, .. } => matches!(&base.kind, ExprKind::Name(name) if name == "$right"),
+        _ => false,
+    };
+    match &condition.kind {
+        ExprKind::Name(name) => Some(name),
+        ExprKind::Binary { left, right, .. } => {
+            let side = if right_member(left) { left } else { right };
+            match &side.kind {
+                ExprKind::Member { member, .. } => Some(&member.text),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
 }
 
 fn conjuncts<'q>(expr: &'q Expr, out: &mut Vec<&'q Expr>) {

@@ -11,9 +11,11 @@ mod comparison;
 mod constant;
 mod expression;
 mod join;
+mod make_series;
 mod mv_expand;
 mod naming;
 mod operators;
+mod parse;
 mod relation;
 mod source;
 mod summarize;
@@ -262,7 +264,20 @@ impl<'q> Binder<'q> {
         scope: &Scope<'q, '_>,
         span: Span,
     ) -> Result<Relation> {
-        let names = self.bind_parameters(function, defined_in, arguments, scope, span)?;
+        self.call_table_over(None, function, defined_in, arguments, scope, span)
+    }
+
+    /// As [`Binder::call_table`], with `first` in the place of the first argument.
+    pub fn call_table_over(
+        &mut self,
+        first: Option<Relation>,
+        function: &'q Function,
+        defined_in: &Names<'q>,
+        arguments: &'q [kql::tree::Argument],
+        scope: &Scope<'q, '_>,
+        span: Span,
+    ) -> Result<Relation> {
+        let names = self.bind_parameters(first, function, defined_in, arguments, scope, span)?;
         let (names, last) = self.body(function, names, span)?;
         self.nested(span, |b| b.pipeline(last, &names))
     }
@@ -276,7 +291,7 @@ impl<'q> Binder<'q> {
         scope: &Scope<'q, '_>,
         span: Span,
     ) -> Result<Typed> {
-        let names = self.bind_parameters(function, defined_in, arguments, scope, span)?;
+        let names = self.bind_parameters(None, function, defined_in, arguments, scope, span)?;
         let (names, last) = self.body(function, names, span)?;
         match &last.source {
             Source::Expression(expression) if last.operators.is_empty() => {
@@ -326,18 +341,29 @@ impl<'q> Binder<'q> {
 
     fn bind_parameters(
         &mut self,
+        first: Option<Relation>,
         function: &'q Function,
         defined_in: &Names<'q>,
         arguments: &'q [kql::tree::Argument],
         scope: &Scope<'q, '_>,
         span: Span,
     ) -> Result<Names<'q>> {
-        if arguments.len() > function.parameters.len() {
+        let piped = usize::from(first.is_some());
+        if arguments.len() + piped > function.parameters.len() {
             let message = format!("the function takes {} arguments at most", function.parameters.len());
             return Err(Diagnostic::semantic(span, message).into());
         }
         let mut names = defined_in.clone();
-        for (i, parameter) in function.parameters.iter().enumerate() {
+        if let (Some(relation), Some(parameter)) = (first, function.parameters.first()) {
+            let kql::tree::ParameterKind::Table(columns) = &parameter.kind else {
+                return Err(Diagnostic::semantic(span, "the first parameter of the function takes no rows").into());
+            };
+            for column in columns {
+                relation.require(&column.name)?;
+            }
+            names = names.with(&parameter.name.text, Meaning::Table(relation));
+        }
+        for (i, parameter) in function.parameters.iter().skip(piped).enumerate() {
             let named = arguments.iter().find(|a| a.name.as_ref().is_some_and(|n| n.text == parameter.name.text));
             let given = named.or_else(|| arguments.get(i).filter(|a| a.name.is_none())).map(|a| &a.value);
             let Some(value) = given.or(parameter.default.as_ref()) else {

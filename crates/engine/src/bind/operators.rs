@@ -345,7 +345,7 @@ fn column_items(array: &ArrayRef, value_type: Type) -> Vec<Typed> {
 }
 
 /// The elements of a constant array, as strings or as what they are; a constant that is no array is one item.
-fn dynamic_items(typed: &Typed, span: Span) -> Result<Vec<Typed>> {
+pub(super) fn dynamic_items(typed: &Typed, span: Span) -> Result<Vec<Typed>> {
     let value = constant::evaluate(&typed.expr).map_err(|e| internal(span, &e))?;
     let ScalarValue::Utf8View(Some(json)) = value else { return Ok(Vec::new()) };
     let elements = match json::tree(&json) {

@@ -7,7 +7,7 @@ use super::window::Windows;
 use super::{Binder, Meaning, Names, Result, Scope, Typed, Visualization, constant, internal, unknown};
 use crate::range::RangeTable;
 use crate::types::{self, arrow_schema, arrow_type};
-use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::array::{ArrayRef, Int32Array, RecordBatch, StringViewArray};
 use datafusion::common::TableReference;
 use datafusion::datasource::{MemTable, provider_as_source};
 use datafusion::functions_aggregate::expr_fn::count;
@@ -33,8 +33,14 @@ impl<'q> Binder<'q> {
             }
             Source::Expression(expr) => self.table_expression(expr, names)?,
         };
+        let mut names = names.clone();
         for operator in &pipeline.operators {
-            relation = self.operator(Some(relation), operator, names)?;
+            if let OperatorKind::As(name) = &operator.kind {
+                relation.table = Some(name.text.clone());
+                names = names.with(&name.text, Meaning::Table(relation.clone()));
+                continue;
+            }
+            relation = self.operator(Some(relation), operator, &names)?;
         }
         Ok(relation)
     }
@@ -203,13 +209,7 @@ impl<'q> Binder<'q> {
         });
         let arrays = arrays.collect::<datafusion::common::Result<Vec<_>>>().map_err(|e| internal(span, &e))?;
         let batch = RecordBatch::try_new(arrow.clone(), arrays).map_err(|e| internal(span, &e.into()))?;
-        let table = MemTable::try_new(arrow, vec![vec![batch]]).map_err(|e| internal(span, &e))?;
-        let reference = TableReference::bare("datatable");
-        let builder = LogicalPlanBuilder::scan(reference, provider_as_source(Arc::new(table)), None)
-            .map_err(|e| internal(span, &e))?;
-        let relation = Relation::new(builder, schema.iter().map(Column::from).collect());
-        let outputs = relation.outputs();
-        relation.project(outputs, span)
+        constant_rows("datatable", &schema, batch, span)
     }
 
     /// A cell of a `datatable`, in its column's type.
@@ -317,10 +317,7 @@ impl<'q> Binder<'q> {
                     }
                     _ => self.named_expressions(items, &scope, &[], false)?,
                 };
-                let projected = input.project(outputs, span)?;
-                let keys: Vec<Plan> = projected.columns.iter().map(|c| ident(&c.field)).collect();
-                let builder = projected.builder.aggregate(keys, Vec::<Plan>::new()).map_err(|e| internal(span, &e))?;
-                Ok(Relation::new(builder, projected.columns))
+                distinct(input.project(outputs, span)?, span)
             }
             OperatorKind::Count => {
                 let counted = input.builder.aggregate(Vec::<Plan>::new(), vec![count(lit(1i64)).alias("Count")]);
@@ -328,6 +325,28 @@ impl<'q> Binder<'q> {
                 Ok(Relation::new(builder, vec![Column::new("Count", Type::Long)]))
             }
             OperatorKind::Join(join) => self.join(input, join, span, names),
+            OperatorKind::Lookup(join) => self.lookup(input, join, span, names),
+            OperatorKind::Parse(parse) => self.parse(input, parse, span, names),
+            OperatorKind::ParseKv(parse) => self.parse_kv(input, parse, span, names),
+            OperatorKind::MakeSeries(series) => self.make_series(input, series, span, names),
+            OperatorKind::As(_) => Ok(input),
+            OperatorKind::Consume => input.limit(0, span),
+            OperatorKind::Sample(count) => {
+                let count = self.row_count(count, &scope)?;
+                input.limit(count, span)
+            }
+            OperatorKind::SampleDistinct { count, of } => {
+                let count = self.row_count(count, &scope)?;
+                let outputs = self.named_expressions(std::slice::from_ref(of), &scope, &[], false)?;
+                distinct(input.project(outputs, span)?, span)?.limit(count, span)
+            }
+            OperatorKind::GetSchema => schema_rows(&columns, span),
+            OperatorKind::Invoke { function, arguments } => match names.find(&function.text).cloned() {
+                Some(Meaning::Function { function, scope: defined_in }) => {
+                    self.call_table_over(Some(input), function, &defined_in, arguments, &scope, span)
+                }
+                _ => Err(unknown("function", function, names.all()).into()),
+            },
             OperatorKind::MvExpand(expand) => self.mv_expand(input, expand, span, names),
             OperatorKind::Render { visualization, properties } => {
                 let text = |e: &Expr| match &e.kind {
@@ -514,6 +533,44 @@ impl<'q> Binder<'q> {
         }
         input.project(outputs, span)
     }
+}
+
+/// Each different row once.
+fn distinct(input: Relation, span: Span) -> Result<Relation> {
+    let keys: Vec<Plan> = input.columns.iter().map(|c| ident(&c.field)).collect();
+    let builder = input.builder.aggregate(keys, Vec::<Plan>::new()).map_err(|e| internal(span, &e))?;
+    Ok(Relation::new(builder, input.columns))
+}
+
+/// The rows of `getschema`: one for each column.
+fn schema_rows(columns: &[Column], span: Span) -> Result<Relation> {
+    let schema = [
+        ("ColumnName", Type::String),
+        ("ColumnOrdinal", Type::Int),
+        ("DataType", Type::String),
+        ("ColumnType", Type::String),
+    ]
+    .map(|(name, of)| types::Column::new(name, of));
+    let strings = |values: Vec<&str>| Arc::new(StringViewArray::from(values)) as ArrayRef;
+    let ordinals: Int32Array = (0..columns.len()).map(|i| i32::try_from(i).ok()).collect();
+    let arrays = vec![
+        strings(columns.iter().map(|c| c.name.as_str()).collect()),
+        Arc::new(ordinals) as ArrayRef,
+        strings(columns.iter().map(|c| c.column_type.dotnet_name()).collect()),
+        strings(columns.iter().map(|c| c.column_type.name()).collect()),
+    ];
+    let batch = RecordBatch::try_new(arrow_schema(&schema), arrays).map_err(|e| internal(span, &e.into()))?;
+    constant_rows("getschema", &schema, batch, span)
+}
+
+/// Rows that are known when the query is bound, in their order.
+fn constant_rows(name: &str, schema: &[types::Column], batch: RecordBatch, span: Span) -> Result<Relation> {
+    let table = MemTable::try_new(arrow_schema(schema), vec![vec![batch]]).map_err(|e| internal(span, &e))?;
+    let builder = LogicalPlanBuilder::scan(TableReference::bare(name), provider_as_source(Arc::new(table)), None)
+        .map_err(|e| internal(span, &e))?;
+    let relation = Relation::new(builder, schema.iter().map(Column::from).collect());
+    let outputs = relation.outputs();
+    relation.project(outputs, span)
 }
 
 /// The columns that the patterns name. A plain name that is no column is an error.

@@ -6,10 +6,14 @@ use super::operators::exact;
 use super::relation::{Column, Relation, column, null, unique_name, wrong_type};
 use super::{Binder, Names, Result, Scope, Typed, internal};
 use crate::aggregates::{self, Kind, field_name};
-use crate::functions::{decimal, math};
+use crate::functions::{decimal, dynamic, math};
 use crate::types::{DECIMAL_PRECISION, DECIMAL_SCALE, arrow_type};
 use datafusion::arrow::datatypes::DataType;
 use datafusion::functions::expr_fn::{coalesce, get_field};
+use datafusion::functions_aggregate::bit_and_or_xor::{bit_and_udaf, bit_or_udaf, bit_xor_udaf};
+use datafusion::functions_aggregate::covariance::{covar_pop_udaf, covar_samp_udaf};
+use datafusion::functions_aggregate::stddev::{stddev_pop_udaf, stddev_udaf};
+use datafusion::functions_aggregate::variance::{var_pop_udaf, var_samp_udaf};
 use datafusion::functions_aggregate::{average::avg_udaf, count::count_udaf, min_max, sum::sum_udaf};
 use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::{AggregateUDF, Expr as Plan, cast, ident, lit, not};
@@ -25,35 +29,15 @@ const COLLECTED_MAX: usize = 1 << 20;
 const PLANNED: &[&str] = &[
     "argmax",
     "argmin",
-    "binary_all_and",
-    "binary_all_or",
-    "binary_all_xor",
     "buildschema",
-    "covariance",
-    "covariancep",
-    "covarianceif",
-    "covariancepif",
     "hll",
     "hll_if",
     "hll_merge",
-    "make_bag",
-    "make_bag_if",
-    "make_dictionary",
-    "make_list_with_nulls",
     "percentilesw",
     "percentilew",
-    "percentiles_array",
     "percentilesw_array",
-    "stdev",
-    "stdevif",
-    "stdevp",
-    "stdevpif",
     "tdigest",
     "tdigest_merge",
-    "variance",
-    "varianceif",
-    "variancep",
-    "variancepif",
     "dictionary_merge",
 ];
 
@@ -86,6 +70,26 @@ const KNOWN: &[&str] = &[
     "any",
     "take_anyif",
     "anyif",
+    "binary_all_and",
+    "binary_all_or",
+    "binary_all_xor",
+    "covariance",
+    "covariancep",
+    "covarianceif",
+    "covariancepif",
+    "make_bag",
+    "make_bag_if",
+    "make_dictionary",
+    "make_list_with_nulls",
+    "percentiles_array",
+    "stdev",
+    "stdevif",
+    "stdevp",
+    "stdevpif",
+    "variance",
+    "varianceif",
+    "variancep",
+    "variancepif",
 ];
 
 pub(super) fn is_aggregate(name: &str) -> bool {
@@ -93,19 +97,24 @@ pub(super) fn is_aggregate(name: &str) -> bool {
 }
 
 /// One column that an aggregate gives: the name that it has by itself, and how it is read from the aggregated row.
-struct Output {
-    name: Option<String>,
-    value: Typed,
+pub(super) struct Output {
+    pub name: Option<String>,
+    pub value: Typed,
 }
 
 /// The state of one `summarize`: what is grouped by and computed below the operator's own expressions.
-struct Summary<'c> {
+pub(super) struct Summary<'c> {
     columns: &'c [Column],
-    aggregates: Vec<Plan>,
+    pub aggregates: Vec<Plan>,
     order: Vec<datafusion::logical_expr::SortExpr>,
 }
 
-impl Summary<'_> {
+impl<'c> Summary<'c> {
+    /// Nothing computed yet, over the columns of `input`.
+    pub(super) fn over(input: &Relation, columns: &'c [Column]) -> Summary<'c> {
+        Summary { columns, aggregates: Vec::new(), order: input.order.clone() }
+    }
+
     /// Adds an aggregate, once however often it is asked for; the expression that reads its result.
     fn add(&mut self, aggregate: Plan) -> Plan {
         let same = |a: &Plan| matches!(a, Plan::Alias(alias) if *alias.expr == aggregate);
@@ -136,7 +145,7 @@ impl<'q> Binder<'q> {
                 return Err(diagnostic.with_hint("Convert it first, with tostring(...).").into());
             }
         }
-        let mut summary = Summary { columns: &columns, aggregates: Vec::new(), order: input.order.clone() };
+        let mut summary = Summary::over(&input, &columns);
         let mut outputs: Vec<(String, Typed)> = Vec::new();
         for item in aggregates {
             let given = self.aggregate_item(item, &mut summary, &scope, &keys)?;
@@ -171,7 +180,7 @@ impl<'q> Binder<'q> {
     }
 
     /// Binds one item of `summarize`: an aggregate, or an expression over aggregates.
-    fn aggregate_item(
+    pub(super) fn aggregate_item(
         &mut self,
         item: &'q NamedExpr,
         summary: &mut Summary<'_>,
@@ -314,23 +323,75 @@ impl<'q> Binder<'q> {
                 count(1, usize::MAX)?;
                 self.take_any(name, arguments, summary, scope, keys)
             }
-            "make_list" | "makelist" | "make_set" | "makeset" | "make_list_if" | "make_set_if" => {
+            "stdev" | "stdevp" | "variance" | "variancep" | "stdevif" | "stdevpif" | "varianceif" | "variancepif" => {
+                let with_filter = name.ends_with("if");
+                count(1 + usize::from(with_filter), 1 + usize::from(with_filter))?;
+                let value = self.number(&arguments[0].value, scope)?;
+                let filter = self.filter(arguments.get(1), scope)?;
+                let udaf = match name.trim_end_matches("if") {
+                    "stdev" => stddev_udaf(),
+                    "stdevp" => stddev_pop_udaf(),
+                    "variance" => var_samp_udaf(),
+                    _ => var_pop_udaf(),
+                };
+                // No rows, and one row of a sample, have no spread.
+                let spread = coalesce(vec![summary.add(native(udaf, value, filter)), lit(0.0f64)]);
+                one(named(name), Typed::new(spread, Type::Real))
+            }
+            "covariance" | "covariancep" | "covarianceif" | "covariancepif" => {
+                let with_filter = name.ends_with("if");
+                count(2 + usize::from(with_filter), 2 + usize::from(with_filter))?;
+                let values = vec![self.number(&arguments[0].value, scope)?, self.number(&arguments[1].value, scope)?];
+                let filter = self.filter(arguments.get(2), scope)?;
+                let is_sample = name.trim_end_matches("if") == "covariance";
+                let udaf = if is_sample { covar_samp_udaf() } else { covar_pop_udaf() };
+                let covariance = coalesce(vec![summary.add(native_of(udaf, values, filter)), lit(0.0f64)]);
+                let second_name = implicit_name(&arguments[1].value, scope.columns).unwrap_or_default();
+                one(Some(format!("{name}_{first_name}_{second_name}")), Typed::new(covariance, Type::Real))
+            }
+            "binary_all_and" | "binary_all_or" | "binary_all_xor" => {
+                count(1, 1)?;
+                let at = arguments[0].value.span;
+                let value = self.expression(&arguments[0].value, scope)?;
+                let value = self.coerce(value, Type::Long, at)?;
+                let udaf = match name {
+                    "binary_all_and" => bit_and_udaf(),
+                    "binary_all_or" => bit_or_udaf(),
+                    _ => bit_xor_udaf(),
+                };
+                let bits = summary.add(native(udaf, value.expr, None));
+                one(Some(first_name), Typed::new(bits, Type::Long))
+            }
+            "make_bag" | "make_bag_if" | "make_dictionary" => {
+                let with_filter = usize::from(name.ends_with("_if"));
+                count(1 + with_filter, 2 + with_filter)?;
+                let at = arguments[0].value.span;
+                let value = self.expression(&arguments[0].value, scope)?;
+                if value.value_type != Type::Dynamic {
+                    return Err(wrong_type(at, "the argument", value.value_type, "dynamic"));
+                }
+                let filter = self.filter(arguments.get(1).filter(|_| with_filter == 1), scope)?;
+                let limit = self.size_limit(arguments.get(1 + with_filter), scope)?;
+                self.needs_single_stream = true;
+                let bags = aggregates::call(Kind::List { limit }, vec![value.expr], filter, summary.order.clone());
+                let bag = dynamic::MERGE_BAGS.call(vec![summary.add(bags)]);
+                let prefix = if name == "make_dictionary" { "dictionary" } else { "bag" };
+                one(named(prefix), Typed::new(bag, Type::Dynamic))
+            }
+            "make_list"
+            | "makelist"
+            | "make_set"
+            | "makeset"
+            | "make_list_if"
+            | "make_set_if"
+            | "make_list_with_nulls" => {
                 let with_filter = usize::from(name.ends_with("_if"));
                 count(1 + with_filter, 2 + with_filter)?;
                 let value = self.expression(&arguments[0].value, scope)?;
-                let filter = match arguments.get(1).filter(|_| with_filter == 1) {
-                    Some(condition) => Some(self.condition(&condition.value, "the condition", scope)?),
-                    None => None,
-                };
-                let limit = match arguments.get(1 + with_filter) {
-                    Some(limit) => {
-                        let limit = self.constant_long(&limit.value, "the maximal size", scope)?;
-                        usize::try_from(limit).unwrap_or(0).min(COLLECTED_MAX)
-                    }
-                    None => COLLECTED_MAX,
-                };
+                let filter = self.filter(arguments.get(1).filter(|_| with_filter == 1), scope)?;
+                let limit = self.size_limit(arguments.get(1 + with_filter), scope)?;
                 let is_list = name.contains("list");
-                let was_dynamic = value.value_type == Type::Dynamic;
+                let was_dynamic = value.value_type == Type::Dynamic || name == "make_list_with_nulls";
                 let json = self.in_json(value, arguments[0].value.span)?.expr;
                 let json = if was_dynamic && is_list { coalesce(vec![json, text("null")]) } else { json };
                 let (kind, order) = if is_list {
@@ -347,6 +408,27 @@ impl<'q> Binder<'q> {
                 self.percentiles(name, arguments, summary, scope, &first_name)
             }
         }
+    }
+
+    /// The condition of an aggregate that ends in `if`.
+    fn filter(&mut self, condition: Option<&'q Argument>, scope: &Scope<'q, '_>) -> Result<Option<Plan>> {
+        condition.map(|c| self.condition(&c.value, "the condition", scope)).transpose()
+    }
+
+    /// A number as real.
+    fn number(&mut self, expr: &'q Expr, scope: &Scope<'q, '_>) -> Result<Plan> {
+        let typed = self.expression(expr, scope)?;
+        if !typed.value_type.is_numeric() && typed.value_type != Type::Dynamic {
+            return Err(wrong_type(expr.span, "the argument", typed.value_type, "a number"));
+        }
+        Ok(self.convert(typed, Type::Real, expr.span)?.expr)
+    }
+
+    /// How many values an aggregate collects at most.
+    fn size_limit(&mut self, limit: Option<&'q Argument>, scope: &Scope<'q, '_>) -> Result<usize> {
+        let Some(limit) = limit else { return Ok(COLLECTED_MAX) };
+        let limit = self.constant_long(&limit.value, "the maximal size", scope)?;
+        Ok(usize::try_from(limit).unwrap_or(0).min(COLLECTED_MAX))
     }
 
     fn sum(&mut self, value: Typed, filter: Option<Plan>, summary: &mut Summary<'_>, span: Span) -> Result<Typed> {
@@ -543,19 +625,34 @@ impl<'q> Binder<'q> {
         let value = self.convert(value, of, span)?;
         let mut percents = Vec::new();
         for argument in &arguments[1..] {
+            let at = argument.value.span;
             let typed = self.expression(&argument.value, scope)?;
-            let typed = self.coerce(typed, Type::Real, argument.value.span)?;
-            let evaluated = super::constant::evaluate(&typed.expr).map_err(|e| internal(argument.value.span, &e))?;
-            match evaluated {
-                datafusion::scalar::ScalarValue::Float64(Some(p)) if (0.0..=100.0).contains(&p) => percents.push(p),
-                _ => {
-                    let message = "a percentile must be a constant between 0 and 100";
-                    return Err(Diagnostic::semantic(argument.value.span, message).into());
+            let given = if typed.value_type == Type::Dynamic {
+                super::operators::dynamic_items(&typed, at)?
+            } else {
+                vec![typed]
+            };
+            for typed in given {
+                let typed = self.coerce(typed, Type::Real, at)?;
+                match super::constant::evaluate(&typed.expr).map_err(|e| internal(at, &e))? {
+                    ScalarValue::Float64(Some(p)) if (0.0..=100.0).contains(&p) => percents.push(p),
+                    _ => {
+                        let message = "a percentile must be a constant between 0 and 100";
+                        return Err(Diagnostic::semantic(at, message).into());
+                    }
                 }
             }
         }
         let kind = Kind::Percentiles(percents.iter().map(|p| p.to_bits()).collect());
         let row = summary.add(aggregates::call(kind, vec![value.expr], None, Vec::new()));
+        if name == "percentiles_array" {
+            let mut items = Vec::with_capacity(percents.len());
+            for i in 0..percents.len() {
+                items.push(self.in_json(Typed::new(get_field(row.clone(), field_name(i)), of), span)?.expr);
+            }
+            let array = Typed::new(dynamic::PACK_ARRAY.call(items), Type::Dynamic);
+            return Ok(vec![Output { name: Some(format!("percentiles_{first_name}")), value: array }]);
+        }
         let label = |p: &f64| format!("percentile_{first_name}_{}", p.to_string().replace('.', "_"));
         let outputs = percents.iter().enumerate().map(|(i, p)| Output {
             name: Some(label(p)),
@@ -566,8 +663,12 @@ impl<'q> Binder<'q> {
 }
 
 fn native(udaf: Arc<AggregateUDF>, argument: Plan, filter: Option<Plan>) -> Plan {
+    native_of(udaf, vec![argument], filter)
+}
+
+fn native_of(udaf: Arc<AggregateUDF>, arguments: Vec<Plan>, filter: Option<Plan>) -> Plan {
     let filter = filter.map(Box::new);
-    Plan::AggregateFunction(AggregateFunction::new_udf(udaf, vec![argument], false, filter, vec![], None))
+    Plan::AggregateFunction(AggregateFunction::new_udf(udaf, arguments, false, filter, vec![], None))
 }
 
 /// The outermost aggregates within an expression.

@@ -173,7 +173,7 @@ pub fn parse_long(text: &str) -> Option<i64> {
     text.strip_prefix('+').unwrap_or(text).parse().ok()
 }
 
-fn parse_real(text: &str) -> Option<f64> {
+pub fn parse_real(text: &str) -> Option<f64> {
     let text = text.trim();
     match text.to_ascii_lowercase().as_str() {
         "nan" => Some(f64::NAN),
@@ -275,7 +275,7 @@ pub static DYNAMIC_TO_REAL: Kernel = Kernel::new("kql_toreal_dynamic", Type::Rea
     Ok(args.make_reals(|i| values.get(i).and_then(json_to_real)))
 });
 
-fn text_to_bool(text: &str) -> Option<bool> {
+pub fn text_to_bool(text: &str) -> Option<bool> {
     match text.trim() {
         t if t.eq_ignore_ascii_case("true") => Some(true),
         t if t.eq_ignore_ascii_case("false") => Some(false),

@@ -69,12 +69,8 @@ fn items(text: Option<&str>) -> Option<Vec<Value>> {
     }
 }
 
-fn to_json(value: &Value) -> String {
-    json::compact(&value.to_string()).into_owned()
-}
-
 fn array_json<'v>(items: impl IntoIterator<Item = &'v Value>) -> String {
-    json::array(items.into_iter().map(to_json))
+    json::array(items.into_iter().map(json::print))
 }
 
 /// `array_slice(array, from, to)`: both ends included, negative ones from the end.
@@ -128,7 +124,7 @@ fn set_operation(args: &Args, keep: fn(&[HashSet<String>], usize, &str) -> bool)
         let mut seen = HashSet::new();
         let kept = sets.iter().enumerate().flat_map(|(k, set)| set.iter().map(move |v| (k, v)));
         let kept = kept.filter(|(k, v)| keep(&keys, *k, &v.to_string()) && seen.insert(v.to_string()));
-        Some(json::array(kept.map(|(_, v)| to_json(v))))
+        Some(json::array(kept.map(|(_, v)| json::print(v))))
     }))
 }
 
@@ -147,14 +143,18 @@ pub static SET_HAS_ELEMENT: Kernel = Kernel::new("kql_set_has_element", Type::Bo
     }))
 });
 
+/// Whether two values are the same; numbers are across their types.
+fn equal(a: &Value, b: &Value) -> bool {
+    match (a.as_f64(), b.as_f64()) {
+        (Some(x), Some(y)) => a == b || (x == y && !(a.is_i64() && b.is_i64())),
+        _ => a == b,
+    }
+}
+
 /// `value in (array)` row by row, both dynamic; a value that is no array is a list of one. Numbers are equal across
 /// their types, and null is in no list.
 pub static IN_ARRAY: Kernel = Kernel::new("kql_in_array", Type::Bool, |args| {
     let (wanted, arrays) = (args.strings(0), args.strings(1));
-    let equal = |a: &Value, b: &Value| match (a.as_f64(), b.as_f64()) {
-        (Some(x), Some(y)) => a == b || (x == y && !(a.is_i64() && b.is_i64())),
-        _ => a == b,
-    };
     Ok(args.make_bools(|i| {
         let Some(wanted) = wanted.get(i).map(json::tree) else { return Some(false) };
         Some(match arrays.get(i).map(json::tree) {
@@ -165,14 +165,18 @@ pub static IN_ARRAY: Kernel = Kernel::new("kql_in_array", Type::Bool, |args| {
     }))
 });
 
-/// The order of values in a sorted array: numbers, then text, then the rest by their text.
-fn compare_items(a: &Value, b: &Value) -> Ordering {
-    let rank = |v: &Value| match v {
+/// In a sorted array, whichever way, truth values come before numbers, then text, then the rest.
+fn kind_rank(value: &Value) -> u8 {
+    match value {
         Value::Bool(_) => 0,
         Value::Number(_) => 1,
         Value::String(_) => 2,
         _ => 3,
-    };
+    }
+}
+
+/// The order of two values of a kind.
+fn compare_items(a: &Value, b: &Value) -> Ordering {
     match (a, b) {
         (Value::Number(x), Value::Number(y)) => match (x.as_i64(), y.as_i64()) {
             (Some(x), Some(y)) => x.cmp(&y),
@@ -180,7 +184,7 @@ fn compare_items(a: &Value, b: &Value) -> Ordering {
         },
         (Value::Bool(x), Value::Bool(y)) => x.cmp(y),
         (Value::String(x), Value::String(y)) => x.cmp(y),
-        _ => rank(a).cmp(&rank(b)).then_with(|| a.to_string().cmp(&b.to_string())),
+        _ => a.to_string().cmp(&b.to_string()),
     }
 }
 
@@ -199,11 +203,14 @@ pub static ARRAY_SORT: Kernel = Kernel::new("kql_array_sort", Type::Dynamic, |ar
             (true, false) => Ordering::Less,
             (false, true) if nulls_last => Ordering::Less,
             (false, true) => Ordering::Greater,
-            (false, false) if ascending => compare_items(&keys[*a], &keys[*b]),
-            (false, false) => compare_items(&keys[*b], &keys[*a]),
+            (false, false) => {
+                let order = kind_rank(&keys[*a]).cmp(&kind_rank(&keys[*b]));
+                let within = compare_items(&keys[*a], &keys[*b]);
+                order.then(if ascending { within } else { within.reverse() })
+            }
         });
         Some(json::array(arrays.iter().map(|array| match items(array.get(i)) {
-            Some(values) if values.len() == order.len() => json::array(order.iter().map(|k| to_json(&values[*k]))),
+            Some(values) if values.len() == order.len() => json::array(order.iter().map(|k| json::print(&values[*k]))),
             _ => "null".to_owned(),
         })))
     }))
@@ -235,6 +242,16 @@ pub static BAG_KEYS: Kernel = Kernel::new("kql_bag_keys", Type::Dynamic, |args| 
 });
 
 /// Of a key that several bags have the leftmost counts.
+/// The bags of an array as one; of a repeated key the first value counts.
+pub static MERGE_BAGS: Kernel = Kernel::new("kql_merge_bags", Type::Dynamic, |args| {
+    let arrays = args.strings(0);
+    Ok(args.make_strings(|i| {
+        let bags = items(arrays.get(i)).unwrap_or_default();
+        let entries = bags.iter().filter_map(Value::as_object).flatten();
+        Some(json::bag(entries.map(|(key, value)| (key.clone(), json::print(value)))))
+    }))
+});
+
 pub static BAG_MERGE: Kernel = Kernel::new("kql_bag_merge", Type::Dynamic, |args| {
     let bags: Vec<_> = (0..args.len()).map(|k| args.strings(k)).collect();
     Ok(args.make_strings(|i| {
@@ -242,7 +259,7 @@ pub static BAG_MERGE: Kernel = Kernel::new("kql_bag_merge", Type::Dynamic, |args
             Value::Object(entries) => Some(entries),
             _ => None,
         });
-        let entries: Vec<(String, String)> = objects.flatten().map(|(k, v)| (k, to_json(&v))).collect();
+        let entries: Vec<(String, String)> = objects.flatten().map(|(k, v)| (k, json::print(&v))).collect();
         Some(json::bag(entries))
     }))
 });
@@ -368,15 +385,15 @@ impl ScalarUDFImpl for Elements {
                 }
                 Value::Array(items) => {
                     for item in items.iter().take(self.limit) {
-                        lists.values().append_option((!item.is_null()).then(|| to_json(item)));
+                        lists.values().append_option((!item.is_null()).then(|| json::print(item)));
                     }
                 }
                 Value::Object(entries) => {
                     for (key, item) in entries.iter().take(self.limit) {
                         let entry = if self.bag_as_array {
-                            json::array([json::quote(key), to_json(item)])
+                            json::array([json::quote(key), json::print(item)])
                         } else {
-                            json::bag([(key.clone(), to_json(item))])
+                            json::bag([(key.clone(), json::print(item))])
                         };
                         lists.values().append_value(entry);
                     }

@@ -11,6 +11,7 @@ pub mod decimal;
 pub mod dynamic;
 pub mod math;
 pub mod network;
+pub mod parse;
 pub mod planned;
 pub mod regexes;
 pub mod series;

@@ -275,7 +275,7 @@ impl Parser<'_> {
         spanning(ExprKind::Name(name.text), name.span)
     }
 
-    fn call(&mut self, function: Name) -> Expr {
+    pub(super) fn call(&mut self, function: Name) -> Expr {
         let start = function.span.start;
         self.expect_symbol(Symbol::OpenParen);
         let mut arguments = Vec::new();

@@ -3,22 +3,20 @@
 use super::Parser;
 use crate::token::{Symbol, TokenKind};
 use crate::tree::{
-    Expr, ExprKind, Join, MvExpand, MvExpandColumn, Name, Operator, OperatorKind, Pipeline, ReorderKey, SortKey,
-    Source, Union, UnionLeg,
+    ColumnDeclaration, Expr, ExprKind, Join, Literal, MakeSeries, MvExpand, MvExpandColumn, Name, NamedExpr, Operator,
+    OperatorKind, Parse, ParseKv, ParseMode, ParsePart, Pipeline, ReorderKey, SeriesAggregate, SortKey, Source, Union,
+    UnionLeg,
 };
-use crate::{Diagnostic, Span};
+use crate::{Diagnostic, Span, Type};
 
 /// Operators that KQL has and that are refused by name; see the issue tracker for when they come.
-const KNOWN: [&str; 39] = [
-    "as",
+const KNOWN: &[&str] = &[
     "assert-schema",
-    "consume",
     "evaluate",
     "externaldata",
     "facet",
     "find",
     "fork",
-    "getschema",
     "graph-mark-components",
     "graph-match",
     "graph-merge",
@@ -26,22 +24,14 @@ const KNOWN: [&str; 39] = [
     "graph-to-table",
     "graph-where-edges",
     "graph-where-nodes",
-    "invoke",
-    "lookup",
     "macro-expand",
     "make-graph",
-    "make-series",
     "mv-apply",
     "mvapply",
-    "parse",
-    "parse-kv",
-    "parse-where",
     "partition",
     "partition-by",
     "project-by-names",
     "reduce",
-    "sample",
-    "sample-distinct",
     "scan",
     "search",
     "top-hitters",
@@ -52,7 +42,7 @@ const KNOWN: [&str; 39] = [
 ];
 
 /// The operators that run; offered when a misspelt one stands after a pipe.
-const SUPPORTED: [&str; 22] = [
+const SUPPORTED: &[&str] = &[
     "where",
     "filter",
     "extend",
@@ -75,6 +65,17 @@ const SUPPORTED: [&str; 22] = [
     "mv-expand",
     "mvexpand",
     "render",
+    "as",
+    "consume",
+    "getschema",
+    "invoke",
+    "lookup",
+    "make-series",
+    "parse",
+    "parse-kv",
+    "parse-where",
+    "sample",
+    "sample-distinct",
 ];
 
 impl Parser<'_> {
@@ -185,7 +186,33 @@ impl Parser<'_> {
                 OperatorKind::Distinct(self.comma_separated(Self::named_expression))
             }
             "count" => OperatorKind::Count,
-            "join" => self.join(),
+            "join" => match self.join() {
+                Some(join) => OperatorKind::Join(join),
+                None => OperatorKind::Error,
+            },
+            "lookup" => match self.join() {
+                Some(join) => OperatorKind::Lookup(join),
+                None => OperatorKind::Error,
+            },
+            "parse" | "parse-where" => self.parse(word == "parse-where"),
+            "parse-kv" => self.parse_kv(),
+            "make-series" => self.make_series(),
+            "as" => {
+                self.hints(&[]);
+                OperatorKind::As(self.name("a name for the rows"))
+            }
+            "consume" => {
+                self.hints(&["decodeblocks"]);
+                OperatorKind::Consume
+            }
+            "sample" => OperatorKind::Sample(self.expression()),
+            "sample-distinct" => {
+                let count = self.expression();
+                self.expect_word("of");
+                OperatorKind::SampleDistinct { count, of: self.named_expression() }
+            }
+            "getschema" => OperatorKind::GetSchema,
+            "invoke" => self.invoke(),
             "union" => self.union(),
             "mv-expand" | "mvexpand" => self.mv_expand(word == "mvexpand"),
             "render" => self.render(),
@@ -200,7 +227,7 @@ impl Parser<'_> {
             return OperatorKind::Unsupported(word.to_owned());
         }
         let mut diagnostic = Diagnostic::syntax(span, format!("there is no operator '{word}'"));
-        if let Some(near) = crate::diagnostic::nearest(word, SUPPORTED.into_iter().chain(KNOWN)) {
+        if let Some(near) = crate::diagnostic::nearest(word, SUPPORTED.iter().chain(KNOWN).copied()) {
             diagnostic = diagnostic.with_hint(format!("Did you mean '{near}'?"));
         }
         self.report(diagnostic);
@@ -308,7 +335,7 @@ impl Parser<'_> {
         ReorderKey { pattern, ascending }
     }
 
-    fn join(&mut self) -> OperatorKind {
+    fn join(&mut self) -> Option<Join> {
         let kind = self.hints(&["kind"]).into_iter().find(|(name, _)| name.text == "kind");
         let kind = kind.and_then(|(_, value)| self.word_of(value));
         let right = self.operand_pipeline();
@@ -316,7 +343,7 @@ impl Parser<'_> {
         if self.expect_word("on") {
             on = self.comma_separated(Self::expression);
         }
-        OperatorKind::Join(Join { kind, right: Box::new(right), on })
+        (!self.silenced).then(|| Join { kind, right: Box::new(right), on })
     }
 
     /// A table name, a call or a pipeline in parentheses.
@@ -409,6 +436,142 @@ impl Parser<'_> {
             expand.limit = Some(self.expression());
         }
         OperatorKind::MvExpand(expand)
+    }
+
+    fn parse(&mut self, drops_others: bool) -> OperatorKind {
+        let mut mode = ParseMode::Simple;
+        let mut flags = String::new();
+        for (name, value) in self.hints(&["kind", "flags"]) {
+            let Some(word) = self.word_of(value) else { continue };
+            match (name.text.as_str(), word.text.as_str()) {
+                ("flags", _) => flags = word.text,
+                (_, "simple") => mode = ParseMode::Simple,
+                (_, "relaxed") => mode = ParseMode::Relaxed,
+                (_, "regex") => mode = ParseMode::Regex,
+                _ => self.report(Diagnostic::syntax(word.span, "expected 'simple', 'relaxed' or 'regex'")),
+            }
+        }
+        let value = self.expression();
+        self.expect_word("with");
+        let mut pattern = Vec::new();
+        while !self.silenced {
+            if self.at_symbol(Symbol::Star) {
+                pattern.push(ParsePart::Skip(self.advance().span));
+            } else if matches!(self.peek().kind, TokenKind::String { .. }) {
+                if let Some(Expr { kind: ExprKind::Literal(Literal::String(text)), .. }) = self.literal() {
+                    pattern.push(ParsePart::Literal(text));
+                }
+            } else if matches!(self.peek().kind, TokenKind::Name | TokenKind::Symbol(Symbol::OpenBracket)) {
+                let name = self.name("a column name");
+                // Here the original refuses these too, unless they are quoted.
+                if matches!(name.text.as_str(), "from" | "to") && name.span.text(self.source) == name.text {
+                    let message = format!("'{}' is a keyword and cannot be used as a name", name.text);
+                    let hint = format!("Quote it: ['{}'].", name.text);
+                    self.report(Diagnostic::syntax(name.span, message).with_hint(hint));
+                }
+                let column_type = if self.take_symbol(Symbol::Colon) { self.type_name() } else { Type::String };
+                pattern.push(ParsePart::Column(ColumnDeclaration { name, column_type }));
+            } else {
+                break;
+            }
+        }
+        if pattern.is_empty() {
+            self.error_expected("a pattern of texts, columns and '*'");
+        }
+        OperatorKind::Parse(Parse { mode, flags, value, pattern, drops_others })
+    }
+
+    fn parse_kv(&mut self) -> OperatorKind {
+        let value = self.expression();
+        self.expect_word("as");
+        self.expect_symbol(Symbol::OpenParen);
+        let columns = self.comma_separated(|p| {
+            let name = p.name("a column name");
+            p.expect_symbol(Symbol::Colon);
+            ColumnDeclaration { name, column_type: p.type_name() }
+        });
+        self.expect_symbol(Symbol::CloseParen);
+        let mut options = Vec::new();
+        if self.take_word("with") {
+            self.expect_symbol(Symbol::OpenParen);
+            options = self.comma_separated(|p| {
+                let name = p.name("an option");
+                p.expect_symbol(Symbol::Equal);
+                (name, p.expression())
+            });
+            self.expect_symbol(Symbol::CloseParen);
+        }
+        OperatorKind::ParseKv(ParseKv { value, columns, options })
+    }
+
+    fn make_series(&mut self) -> OperatorKind {
+        let mut is_nonempty = false;
+        for (_, value) in self.hints(&["kind"]) {
+            if let Some(word) = self.word_of(value) {
+                match word.text.as_str() {
+                    "nonempty" => is_nonempty = true,
+                    _ => self.report(Diagnostic::syntax(word.span, "expected 'nonempty'")),
+                }
+            }
+        }
+        let aggregates = self.comma_separated(|p| {
+            let value = p.named_expression();
+            let default = if p.take_word("default") {
+                p.expect_symbol(Symbol::Equal);
+                Some(p.expression())
+            } else {
+                None
+            };
+            SeriesAggregate { value, default }
+        });
+        self.expect_word("on");
+        let axis = self.axis();
+        let (mut from, mut to, mut includes_end) = (None, None, false);
+        let step = if self.take_word("in") {
+            self.expect_word("range");
+            self.expect_symbol(Symbol::OpenParen);
+            from = Some(self.expression());
+            self.expect_symbol(Symbol::Comma);
+            to = Some(self.expression());
+            self.expect_symbol(Symbol::Comma);
+            let step = self.expression();
+            self.expect_symbol(Symbol::CloseParen);
+            includes_end = true;
+            step
+        } else {
+            if self.take_word("from") {
+                from = Some(self.expression());
+            }
+            if self.take_word("to") {
+                to = Some(self.expression());
+            }
+            self.expect_word("step");
+            self.expression()
+        };
+        let by = if self.take_word("by") { self.comma_separated(Self::named_expression) } else { Vec::new() };
+        OperatorKind::MakeSeries(MakeSeries { is_nonempty, aggregates, axis, from, to, includes_end, step, by })
+    }
+
+    /// The axis of a series. A bare name is read by itself, since the word `in` may follow it.
+    fn axis(&mut self) -> NamedExpr {
+        let is_bare = self.peek().kind == TokenKind::Name
+            && self.peek_ahead(1).kind == TokenKind::Name
+            && self.text(self.peek_ahead(1)) == "in";
+        if is_bare {
+            let name = self.name("a column");
+            let value = Expr { kind: ExprKind::Name(name.text), span: name.span };
+            return NamedExpr { names: Vec::new(), is_tuple: false, value };
+        }
+        self.named_expression()
+    }
+
+    fn invoke(&mut self) -> OperatorKind {
+        let function = self.name("a function");
+        let call = self.call(function);
+        match call.kind {
+            ExprKind::Call { function, arguments } => OperatorKind::Invoke { function, arguments },
+            _ => OperatorKind::Error,
+        }
     }
 
     fn range(&mut self) -> OperatorKind {

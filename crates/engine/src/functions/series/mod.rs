@@ -3,8 +3,11 @@
 mod elementwise;
 mod fill;
 mod filter;
+mod make;
 mod seasonal;
 mod statistics;
+
+pub use make::{MAKE_SERIES, POINTS_MAX, STEP_KEY, VALUES_KEY};
 
 use super::signature::Parameter::{Bool, Dynamic, Integer, Number as Numeric, Text, Value};
 use super::signature::{Signature, fixed, optional, repeating};
