@@ -97,12 +97,20 @@ pub static ARRAY_CONCAT: Kernel = Kernel::new("kql_array_concat", Type::Dynamic,
 });
 
 /// `array_index_of(array, value)`: -1 when absent.
+/// `array_index_of(array, value [, start [, length [, occurrence]]])`; -1 where it is not.
 pub static ARRAY_INDEX_OF: Kernel = Kernel::new("kql_array_index_of", Type::Long, |args| {
     let (arrays, wanted) = (args.strings(0), args.strings(1));
     Ok(args.make_longs(|i| {
         let items = items(arrays.get(i))?;
         let wanted = json::tree(wanted.get(i).unwrap_or("null"));
-        Some(items.iter().position(|item| *item == wanted).map_or(-1, |at| at as i64))
+        let option = |k: usize, usual: i64| if k < args.len() { args.longs(k).get(i) } else { Some(usual) };
+        let len = items.len() as i64;
+        let (start, length, occurrence) = (option(2, 0)?, option(3, -1)?, option(4, 1)?);
+        let start = if start < 0 { (len + start).max(0) } else { start.min(len) };
+        let end = if length < 0 { len } else { start.saturating_add(length).min(len) };
+        let places = (start..end).filter(|at| equal(&items[*at as usize], &wanted));
+        let nth = usize::try_from(occurrence - 1).ok()?;
+        Some(places.into_iter().nth(nth).unwrap_or(-1))
     }))
 });
 

@@ -11,6 +11,8 @@ use kql::Type;
 pub enum Parameter {
     /// A string; dynamic values are taken as their text.
     Text,
+    /// A value of any type, taken as its text.
+    Printed,
     /// A string that must be the same for every row and hold a regular expression.
     Pattern,
     /// int; where a long gives another result.
@@ -61,7 +63,7 @@ pub(super) const fn repeating(
     Signature { name, parameters, required, repeats: true, kernel }
 }
 
-use Parameter::{Bool, DateTime, Dynamic, Int, Integer, Number, Pattern, Text, TimeSpan, Value};
+use Parameter::{Bool, DateTime, Dynamic, Int, Integer, Number, Pattern, Printed, Text, TimeSpan, Value};
 
 /// Every function with a plain signature.
 pub fn all() -> impl Iterator<Item = &'static Signature> {
@@ -77,12 +79,12 @@ static SIGNATURES: &[Signature] = &[
     fixed("strlen", &[Text], &string::STRLEN),
     fixed("string_size", &[Text], &string::STRING_SIZE),
     optional("substring", &[Text, Integer, Integer], 2, &string::SUBSTRING),
-    optional("indexof", &[Text, Text, Integer, Integer, Integer], 2, &string::INDEXOF),
+    optional("indexof", &[Printed, Printed, Integer, Integer, Integer], 2, &string::INDEXOF),
     fixed("replace_string", &[Text, Text, Text], &string::REPLACE_STRING),
     fixed("replace_regex", &[Text, Pattern, Text], &regexes::REPLACE_REGEX),
     fixed("replace", &[Pattern, Text, Text], &regexes::REPLACE),
     optional("split", &[Text, Text, Integer], 2, &string::SPLIT),
-    optional("strrep", &[Text, Integer, Text], 2, &string::STRREP),
+    optional("strrep", &[Printed, Integer, Text], 2, &string::STRREP),
     fixed("strcmp", &[Text, Text], &string::STRCMP),
     fixed("trim", &[Pattern, Text], &regexes::TRIM),
     fixed("trim_start", &[Pattern, Text], &regexes::TRIM_START),
@@ -104,7 +106,7 @@ static SIGNATURES: &[Signature] = &[
     fixed("arraylength", &[Dynamic], &dynamic::ARRAY_LENGTH),
     fixed("array_slice", &[Dynamic, Integer, Integer], &dynamic::ARRAY_SLICE),
     repeating("array_concat", &[Dynamic], 1, &dynamic::ARRAY_CONCAT),
-    fixed("array_index_of", &[Dynamic, Value], &dynamic::ARRAY_INDEX_OF),
+    optional("array_index_of", &[Dynamic, Value, Integer, Integer, Integer], 2, &dynamic::ARRAY_INDEX_OF),
     fixed("strcat_array", &[Dynamic, Text], &dynamic::STRCAT_ARRAY),
     fixed("array_strcat", &[Dynamic, Text], &dynamic::STRCAT_ARRAY),
     repeating("set_union", &[Dynamic, Dynamic], 2, &dynamic::SET_UNION),
@@ -178,7 +180,7 @@ impl Parameter {
     /// How well a value of `given` fits: 0 as it is, more the further it must be converted, `None` not at all.
     pub fn cost(self, given: Type) -> Option<u32> {
         Some(match (self, given) {
-            (Text | Pattern, Type::String)
+            (Text | Pattern | Printed, Type::String)
             | (Int, Type::Int)
             | (Integer, Type::Long | Type::Int)
             | (Number, Type::Real)
@@ -187,7 +189,7 @@ impl Parameter {
             | (TimeSpan, Type::TimeSpan)
             | (Dynamic | Value, Type::Dynamic) => 0,
             (Number, Type::Long | Type::Int | Type::Decimal) => 1,
-            (Value, _) => 1,
+            (Value | Printed, _) => 1,
             (Text, Type::Dynamic) => 2,
             _ => return None,
         })
@@ -196,7 +198,7 @@ impl Parameter {
     /// The type that a value is given before the call.
     pub fn target(self) -> Type {
         match self {
-            Text | Pattern => Type::String,
+            Text | Pattern | Printed => Type::String,
             Int | Integer => Type::Long,
             Number => Type::Real,
             Bool => Type::Bool,
@@ -210,6 +212,7 @@ impl Parameter {
     pub fn describe(self) -> &'static str {
         match self {
             Text => "a string",
+            Printed => "a value",
             Pattern => "a regular expression",
             Int => "an int",
             Integer => "an integer",
