@@ -420,8 +420,15 @@ impl LiteralReader<'_> {
         self.rest().chars().take(20).collect()
     }
 
+    /// White space and comments.
     fn skip_space(&mut self) {
-        self.at = self.text.len() - self.rest().trim_start().len();
+        loop {
+            self.at = self.text.len() - self.rest().trim_start().len();
+            if !self.rest().starts_with("//") {
+                return;
+            }
+            self.at += self.rest().find('\n').unwrap_or(self.rest().len());
+        }
     }
 
     fn take(&mut self, c: char) -> bool {

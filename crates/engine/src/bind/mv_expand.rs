@@ -48,10 +48,9 @@ impl<'q> Binder<'q> {
             let name = match (item.value.names.first(), &item.value.value.kind) {
                 (Some(name), _) => name.text.clone(),
                 (None, ExprKind::Name(name)) => name.clone(),
-                (None, _) => {
-                    let name = implicit_name(&item.value.value, &columns).unwrap_or_else(|| "Column1".to_owned());
-                    unique_name(&name, |n| outputs.iter().any(|(existing, _)| existing == n))
-                }
+                // A conversion of a column takes its place, as the column itself would.
+                (None, _) => implicit_name(&item.value.value, &columns)
+                    .unwrap_or_else(|| unique_name("Column1", |n| outputs.iter().any(|(existing, _)| existing == n))),
             };
             documents.push(typed.expr.clone());
             let list = Typed::new(elements(typed.expr, expand.bag_as_array, limit), Type::Dynamic);

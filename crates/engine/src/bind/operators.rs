@@ -78,11 +78,12 @@ impl<'q> Binder<'q> {
         right: Typed,
         span: Span,
     ) -> Result<Typed> {
-        let common = comparable_type(left.value_type, right.value_type).ok_or_else(|| {
+        let is_order = !matches!(comparison, Comparison::Equal | Comparison::NotEqual);
+        let comparable = if is_order { comparable_type } else { equatable_type };
+        let common = comparable(left.value_type, right.value_type).ok_or_else(|| {
             let (a, b) = (left.value_type, right.value_type);
             Diagnostic::semantic(span, format!("'{}' cannot compare {a} with {b}", operator.text()))
         })?;
-        let is_order = !matches!(comparison, Comparison::Equal | Comparison::NotEqual);
         if is_order && matches!(common, Type::Bool | Type::Guid) {
             let message = format!("'{}' does not apply to values of type {common}", operator.text());
             return Err(Diagnostic::semantic(span, message).into());
@@ -264,7 +265,7 @@ impl<'q> Binder<'q> {
         }
         let mut common = needle.value_type;
         for item in items.iter().filter(|i| i.value_type != Type::Dynamic) {
-            common = comparable_type(common, item.value_type).ok_or_else(|| {
+            common = equatable_type(common, item.value_type).ok_or_else(|| {
                 let message = format!("'{}' cannot compare {common} with {}", operator.text(), item.value_type);
                 Diagnostic::semantic(span, message)
             })?;
@@ -312,10 +313,9 @@ impl<'q> Binder<'q> {
         for expr in list {
             if self.is_tabular_expression(expr, &scope.names) {
                 let relation = self.table_expression(expr, &scope.names)?;
-                if relation.columns.len() != 1 {
-                    let message = format!("a list must have one column, these rows have {}", relation.columns.len());
-                    return Err(Diagnostic::semantic(expr.span, message).into());
-                }
+                // Of several columns the first is the list.
+                let first: Vec<_> = relation.outputs().into_iter().take(1).collect();
+                let relation = relation.project(first, expr.span)?;
                 let result = self.subquery(relation, expr.span)?;
                 let value_type = result.columns[0].column_type;
                 for batch in &result.batches {
@@ -396,6 +396,16 @@ pub(super) fn comparable_type(a: Type, b: Type) -> Option<Type> {
         (Guid, String) | (String, Guid) => Guid,
         (Bool, Int | Long) | (Int | Long, Bool) => Long,
         _ => return None,
+    })
+}
+
+/// The type in which values of two types are tested for equality. A number equals the text that it is written as.
+fn equatable_type(a: Type, b: Type) -> Option<Type> {
+    comparable_type(a, b).or(match (a, b) {
+        (Type::String, other) | (other, Type::String) if other.is_numeric() => Some(Type::String),
+        (Type::String, other @ (Type::Bool | Type::TimeSpan))
+        | (other @ (Type::Bool | Type::TimeSpan), Type::String) => Some(other),
+        _ => None,
     })
 }
 

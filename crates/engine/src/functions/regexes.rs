@@ -13,10 +13,81 @@ const PATTERN_SIZE_BYTES_MAX: usize = 10 << 20;
 
 /// Compiles `pattern`, or says why not.
 pub fn compile(pattern: &str) -> std::result::Result<Regex, String> {
-    regex::RegexBuilder::new(pattern)
+    regex::RegexBuilder::new(&in_rust(pattern))
         .size_limit(PATTERN_SIZE_BYTES_MAX)
         .build()
         .map_err(|e| format!("'{pattern}' is no regular expression: {}", e.to_string().replace('\n', " ")))
+}
+
+/// A pattern of RE2 in the words of the regex crate, which asks for an escape where RE2 takes a character as it is: a
+/// brace that begins no repetition, and within a class `[`, `&`, `~` and a `-` after one.
+fn in_rust(pattern: &str) -> std::borrow::Cow<'_, str> {
+    if !pattern.contains(['{', '}', '[']) {
+        return pattern.into();
+    }
+    let is_repetition = |rest: &str| {
+        let Some(end) = rest.find('}') else { return false };
+        let (least, most) = rest[1..end].split_once(',').unwrap_or((&rest[1..end], ""));
+        let digits = |s: &str| s.bytes().all(|b| b.is_ascii_digit());
+        !least.is_empty() && digits(least) && digits(most)
+    };
+    let mut out = String::with_capacity(pattern.len() + 8);
+    // Where the class began that is open, so that a `]` right after is one of its characters.
+    let mut class: Option<usize> = None;
+    let mut chars = pattern.char_indices().peekable();
+    while let Some((at, c)) = chars.next() {
+        match (c, class) {
+            ('\\', _) => {
+                out.push(c);
+                let Some((_, escaped)) = chars.next() else { break };
+                out.push(escaped);
+                // `\p{Lu}` and `\x{41}` have braces of their own.
+                if matches!(escaped, 'p' | 'P' | 'x') && chars.peek().is_some_and(|(_, next)| *next == '{') {
+                    for (_, inner) in chars.by_ref() {
+                        out.push(inner);
+                        if inner == '}' {
+                            break;
+                        }
+                    }
+                }
+            }
+            ('[', None) => {
+                out.push(c);
+                let mut from = at + 1;
+                if let Some((_, '^')) = chars.peek() {
+                    out.push('^');
+                    chars.next();
+                    from += 1;
+                }
+                class = Some(from);
+            }
+            ('[', Some(_)) => match pattern[at..].starts_with("[:").then(|| pattern[at..].find(":]")).flatten() {
+                Some(length) => {
+                    out.push_str(&pattern[at..at + length + 2]);
+                    while chars.peek().is_some_and(|(next, _)| *next < at + length + 2) {
+                        chars.next();
+                    }
+                }
+                None => out.push_str("\\["),
+            },
+            (']', Some(from)) if at == from => out.push_str("\\]"),
+            (']', Some(_)) => {
+                out.push(c);
+                class = None;
+            }
+            ('&' | '~', Some(_)) => {
+                out.push('\\');
+                out.push(c);
+            }
+            ('-', Some(_)) if pattern[at..].starts_with("--") => out.push_str("\\-"),
+            ('{', None) if !is_repetition(&pattern[at..]) => out.push_str("\\{"),
+            ('}', None) if !pattern[..at].rfind('{').is_some_and(|open| is_repetition(&pattern[open..])) => {
+                out.push_str("\\}");
+            }
+            _ => out.push(c),
+        }
+    }
+    out.into()
 }
 
 /// How many groups in parentheses a pattern has, `None` when it is none.
@@ -170,3 +241,26 @@ pub static COUNTOF: Kernel = Kernel::new("kql_countof", Type::Long, |args| {
     });
     failed.map_or(Ok(result), Err)
 });
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_of_re2_compile() {
+        for (pattern, text) in [
+            (r"(SMB\w+{.*})", "SMBX{a}"),
+            (r"[[]", "["),
+            (r"[]a]+", "]a"),
+            (r"[^]a]", "b"),
+            (r"[a&&b]", "&"),
+            (r"a{2,3}b{2}c{1,}", "aabbc"),
+            (r"}{", "}{"),
+            (r"\{\p{Lu}\x{41}[[:digit:]]\}", "{ZA7}"),
+            (r"[\]\[]", "["),
+        ] {
+            assert!(compile(pattern).unwrap().is_match(text), "{pattern}");
+        }
+        assert!(!compile("[[:digit:]]").unwrap().is_match(":"));
+    }
+}

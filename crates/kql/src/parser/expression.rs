@@ -318,8 +318,11 @@ impl Parser<'_> {
         let start = self.advance().span.start;
         self.expect_symbol(Symbol::OpenParen);
         let mut columns = Vec::new();
-        if !self.at_symbol(Symbol::CloseParen) {
-            columns = self.comma_separated(Self::column_declaration);
+        while !self.silenced && !self.at_symbol(Symbol::CloseParen) {
+            columns.push(self.column_declaration());
+            if !self.take_symbol(Symbol::Comma) {
+                break;
+            }
         }
         self.expect_symbol(Symbol::CloseParen);
         self.expect_symbol(Symbol::OpenBracket);
