@@ -32,11 +32,11 @@ pub enum Kind {
     SessionStart,
 }
 
-/// A call of `kind` over rows in the order of `order`.
-pub fn call(kind: Kind, arguments: Vec<Expr>, order: SortExpr) -> Result<Expr> {
+/// A call of `kind` over the rows that agree in `group`, in the order of `order`.
+pub fn call(kind: Kind, arguments: Vec<Expr>, group: Vec<Expr>, order: SortExpr) -> Result<Expr> {
     let signature = Signature::user_defined(Volatility::Immutable);
     let udf = WindowUDF::from(KqlWindow { kind, signature });
-    Expr::from(WindowFunction::new(Arc::new(udf), arguments)).order_by(vec![order]).build()
+    Expr::from(WindowFunction::new(Arc::new(udf), arguments)).partition_by(group).order_by(vec![order]).build()
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]

@@ -116,6 +116,16 @@ pub enum OperatorKind {
     /// `lookup`: a join that adds the columns of the right side, its keys left out.
     Lookup(Join),
     MvExpand(MvExpand),
+    /// `mv-apply`: operators applied to the elements of each row by themselves.
+    MvApply {
+        expand: MvExpand,
+        body: Vec<Operator>,
+    },
+    /// `partition by key (operators)`: operators applied to the rows of each key by themselves.
+    Partition {
+        by: Name,
+        body: Vec<Operator>,
+    },
     /// `parse` and `parse-where`.
     Parse(Parse),
     ParseKv(ParseKv),

@@ -113,7 +113,7 @@ impl<'q> Binder<'q> {
         let mut grouped: Vec<Plan> =
             keys.iter().zip(&key_columns).map(|((_, typed), c)| typed.expr.clone().alias(&c.field)).collect();
         grouped.push(binned.alias(&bin_column.field));
-        let builder = input.builder.aggregate(grouped, summary.aggregates).map_err(|e| internal(span, &e))?;
+        let input = input.aggregate(grouped, summary.aggregates, span)?;
         let bin_type = if axis_type == Type::Real { Type::Real } else { Type::Long };
         let bin_value = self.in_json(Typed::new(column(&bin_column).expr, bin_type), axis_at)?;
         let values = points.iter().map(|(_, typed, _)| typed.expr.clone());
@@ -125,7 +125,7 @@ impl<'q> Binder<'q> {
         ]);
         let mut outputs: Vec<(String, Typed)> = key_columns.iter().map(|c| (c.name.clone(), column(c))).collect();
         outputs.push(("$point".to_owned(), Typed::new(point, Type::Dynamic)));
-        let steps = Relation::new(builder, Vec::new()).project(outputs, span)?;
+        let steps = input.project(outputs, span)?;
         // The steps of each group, and their arrays.
         let (point_column, step_keys) = steps.columns.split_last().map_or((&bin_column, &[][..]), |(p, k)| (p, k));
         let collected = aggregates::call(
@@ -138,8 +138,7 @@ impl<'q> Binder<'q> {
             step_keys.iter().zip(&key_columns).map(|(c, key)| ident(&c.field).alias(&key.field)).collect();
         let has_keys = !group_keys.is_empty();
         let all = vec![collected.alias("$points"), count(lit(1i64)).alias("$steps")];
-        let builder = steps.builder.aggregate(group_keys, all).map_err(|e| internal(span, &e))?;
-        let mut groups = Relation::new(builder, Vec::new());
+        let mut groups = steps.aggregate(group_keys, all, span)?;
         if !has_keys && !series.is_nonempty {
             groups = groups.filter(ident("$steps").gt(lit(0i64)), span)?;
         }

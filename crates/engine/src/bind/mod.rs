@@ -10,6 +10,7 @@ mod call;
 mod comparison;
 mod constant;
 mod expression;
+mod groupwise;
 mod join;
 mod make_series;
 mod mv_expand;

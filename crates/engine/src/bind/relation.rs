@@ -5,7 +5,9 @@
 //! projections that are the same to the letter for one.
 
 use super::{Typed, internal, unknown};
+use crate::aggregates::{Kind, field_name};
 use crate::types::{self, null_value};
+use datafusion::functions::expr_fn::get_field;
 use datafusion::logical_expr::expr_rewriter::normalize_col;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Projection, Sort, SortExpr, ident, lit};
 use kql::tree::Name;
@@ -55,7 +57,7 @@ pub(crate) fn fresh_field(name: &str) -> String {
 
 #[derive(Debug, Clone)]
 pub(crate) struct Relation {
-    /// Its output fields are, in order, those of the columns, and behind them that of `row`.
+    /// Its output fields are, in order, those of the columns, and behind them the hidden ones.
     pub builder: LogicalPlanBuilder,
     pub columns: Vec<Column>,
     /// The order that the rows are known to have: the final one, that of lists, that of window functions.
@@ -64,13 +66,27 @@ pub(crate) struct Relation {
     pub is_serialized: bool,
     /// The field that numbers the rows in their order, where they have been numbered.
     pub row: Option<String>,
+    /// Fields that tell the groups of rows apart that operators are applied to one by one, in `mv-apply` and
+    /// `partition`; hidden, as is the next.
+    pub group: Vec<String>,
+    /// Columns that are the same throughout a group, which have a place in the final result.
+    pub carried: Vec<Column>,
     /// The name of the table that the rows come from, where they come from one.
     pub table: Option<String>,
 }
 
 impl Relation {
     pub fn new(builder: LogicalPlanBuilder, columns: Vec<Column>) -> Relation {
-        Relation { builder, columns, order: Vec::new(), is_serialized: false, row: None, table: None }
+        Relation {
+            builder,
+            columns,
+            order: Vec::new(),
+            is_serialized: false,
+            row: None,
+            group: Vec::new(),
+            carried: Vec::new(),
+            table: None,
+        }
     }
 
     /// A stand-in with no columns.
@@ -113,20 +129,59 @@ impl Relation {
         Relation { builder, ..self }.plain(span)
     }
 
-    /// The rows without their number and their order.
+    /// The fields that are no columns: what tells groups apart, what they carry, the number of the row.
+    pub fn hidden(&self) -> Vec<String> {
+        let carried = self.carried.iter().map(|c| &c.field);
+        self.group.iter().chain(carried).chain(&self.row).cloned().collect()
+    }
+
+    /// The rows without the fields that are neither columns nor hidden, which operators inside have left behind.
+    pub fn trimmed(self, span: Span) -> super::Result<Relation> {
+        let hidden = self.hidden();
+        let fields: Vec<Expr> = self.columns.iter().map(|c| &c.field).chain(&hidden).map(ident).collect();
+        let builder = self.builder.project(fields).map_err(|e| internal(span, &e))?;
+        Ok(Relation { builder, ..self })
+    }
+
+    /// The rows without their number, their order and their groups.
     pub fn plain(self, span: Span) -> super::Result<Relation> {
-        if self.row.is_none() {
-            return Ok(Relation { order: Vec::new(), is_serialized: false, ..self });
+        let table = self.table.clone();
+        if self.hidden().is_empty() {
+            return Ok(Relation { table, ..Relation::new(self.builder, self.columns) });
         }
         let fields: Vec<Expr> = self.columns.iter().map(|c| ident(&c.field)).collect();
         let builder = self.builder.project(fields).map_err(|e| internal(span, &e))?;
-        Ok(Relation { builder, order: Vec::new(), is_serialized: false, row: None, ..self })
+        Ok(Relation { table, ..Relation::new(builder, self.columns) })
+    }
+
+    /// One row for each key, within each group. The fields are those of the keys and aggregates; there are no columns
+    /// yet.
+    pub fn aggregate(self, keys: Vec<Expr>, aggregates: Vec<Expr>, span: Span) -> super::Result<Relation> {
+        const CARRIED: &str = "$carried";
+        let keys = keys.into_iter().chain(self.group.iter().map(ident));
+        let mut aggregates = aggregates;
+        if !self.carried.is_empty() {
+            let values = self.carried.iter().map(|c| ident(&c.field)).collect();
+            aggregates.push(crate::aggregates::call(Kind::AnyRow, values, None, Vec::new()).alias(CARRIED));
+        }
+        let mut builder = self.builder.aggregate(keys, aggregates).map_err(|e| internal(span, &e))?;
+        if !self.carried.is_empty() {
+            let others = builder.schema().fields().iter().map(|f| f.name().clone()).filter(|name| name != CARRIED);
+            let mut fields: Vec<Expr> = others.map(ident).collect();
+            let value = |i: usize| get_field(ident(CARRIED), field_name(i));
+            fields.extend(self.carried.iter().enumerate().map(|(i, c)| value(i).alias(&c.field)));
+            builder = builder.project(fields).map_err(|e| internal(span, &e))?;
+        }
+        Ok(Relation { group: self.group, carried: self.carried, ..Relation::new(builder, Vec::new()) })
     }
 
     /// Replaces the columns by `outputs`. Where that would lose what the rows are ordered by, they are numbered first.
     pub fn project(self, outputs: Vec<(String, Typed)>, span: Span) -> super::Result<Relation> {
         let keeps = |field: &str| outputs.iter().any(|(_, t)| matches!(&t.expr, Expr::Column(c) if c.name == field));
-        let keeps_order = self.order.iter().all(|key| matches!(&key.expr, Expr::Column(c) if keeps(&c.name)));
+        let keeps_order = self
+            .order
+            .iter()
+            .all(|key| matches!(&key.expr, Expr::Column(c) if keeps(&c.name) || self.group.contains(&c.name)));
         if self.is_serialized && !keeps_order && self.row.is_none() {
             return self.numbered(span)?.project(outputs, span);
         }
@@ -142,11 +197,13 @@ impl Relation {
         }
         let is_kept = |key: &&SortExpr| {
             matches!(&key.expr, Expr::Column(c)
-                if self.row.as_ref() == Some(&c.name) || columns.iter().any(|o| o.field == c.name))
+                if self.row.as_ref() == Some(&c.name)
+                    || self.group.contains(&c.name)
+                    || columns.iter().any(|o| o.field == c.name))
         };
         let order: Vec<SortExpr> = self.order.iter().take_while(is_kept).cloned().collect();
         let expressions = outputs.into_iter().zip(&columns).map(|((_, typed), column)| typed.expr.alias(&column.field));
-        let expressions = expressions.chain(self.row.iter().map(ident));
+        let expressions = expressions.chain(self.hidden().into_iter().map(ident));
         let build = |input: LogicalPlan| -> datafusion::common::Result<LogicalPlanBuilder> {
             let expressions = expressions.map(|e| normalize_col(e, &input)).collect::<Result<_, _>>()?;
             let projection = Projection::try_new(expressions, Arc::new(input))?;
@@ -174,12 +231,21 @@ impl Relation {
     }
 
     pub fn limit(self, count: usize, span: Span) -> super::Result<Relation> {
+        if !self.group.is_empty() {
+            let numbered = self.numbered(span)?;
+            let Some(row) = numbered.row.clone() else { return Ok(numbered) };
+            return numbered.filter(ident(row).lt_eq(lit(count as u64)), span);
+        }
         let builder = self.builder.limit(0, Some(count)).map_err(|e| internal(span, &e))?;
         Ok(Relation { builder, ..self })
     }
 
     pub fn sort(self, keys: Vec<SortExpr>, span: Span) -> super::Result<Relation> {
         let was_numbered = self.row.is_some();
+        if !self.group.is_empty() {
+            let ordered = Relation { order: keys, is_serialized: true, row: None, ..self };
+            return ordered.numbered(span);
+        }
         let builder = self.builder.sort(keys.clone()).map_err(|e| internal(span, &e))?;
         let sorted = Relation { builder, order: keys, is_serialized: true, row: None, ..self };
         // A number that the rows had before is no column; counting them anew leaves it behind.

@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 impl<'q> Binder<'q> {
     pub fn pipeline(&mut self, pipeline: &'q Pipeline, names: &Names<'q>) -> Result<Relation> {
-        let mut relation = match &pipeline.source {
+        let relation = match &pipeline.source {
             Source::Operator(operator) => self.operator(None, operator, names)?,
             Source::Expression(expr) if pipeline.operators.is_empty() && self.is_scalar_statement(expr, names) => {
                 // A scalar as a statement of its own gives one row.
@@ -33,8 +33,18 @@ impl<'q> Binder<'q> {
             }
             Source::Expression(expr) => self.table_expression(expr, names)?,
         };
+        self.operators(relation, &pipeline.operators, names)
+    }
+
+    /// Passes rows through operators in turn.
+    pub(super) fn operators(
+        &mut self,
+        mut relation: Relation,
+        operators: &'q [Operator],
+        names: &Names<'q>,
+    ) -> Result<Relation> {
         let mut names = names.clone();
-        for operator in &pipeline.operators {
+        for operator in operators {
             if let OperatorKind::As(name) = &operator.kind {
                 relation.table = Some(name.text.clone());
                 names = names.with(&name.text, Meaning::Table(relation.clone()));
@@ -257,6 +267,11 @@ impl<'q> Binder<'q> {
                 _ => Err(Diagnostic::syntax(span, "this operator needs rows before it").into()),
             };
         };
+        let combines =
+            matches!(operator.kind, OperatorKind::Join(_) | OperatorKind::Lookup(_) | OperatorKind::Invoke { .. });
+        if combines && !input.group.is_empty() {
+            return Err(Diagnostic::unsupported(span, "this operator within mv-apply or partition").into());
+        }
         let columns = input.columns.clone();
         let scope = Scope { names: names.clone(), columns: &columns };
         match &operator.kind {
@@ -320,9 +335,8 @@ impl<'q> Binder<'q> {
                 distinct(input.project(outputs, span)?, span)
             }
             OperatorKind::Count => {
-                let counted = input.builder.aggregate(Vec::<Plan>::new(), vec![count(lit(1i64)).alias("Count")]);
-                let builder = counted.map_err(|e| internal(span, &e))?;
-                Ok(Relation::new(builder, vec![Column::new("Count", Type::Long)]))
+                let counted = input.aggregate(Vec::new(), vec![count(lit(1i64)).alias("Count")], span)?;
+                Ok(Relation { columns: vec![Column::new("Count", Type::Long)], ..counted })
             }
             OperatorKind::Join(join) => self.join(input, join, span, names),
             OperatorKind::Lookup(join) => self.lookup(input, join, span, names),
@@ -348,6 +362,8 @@ impl<'q> Binder<'q> {
                 _ => Err(unknown("function", function, names.all()).into()),
             },
             OperatorKind::MvExpand(expand) => self.mv_expand(input, expand, span, names),
+            OperatorKind::MvApply { expand, body } => self.mv_apply(input, expand, body, span, names),
+            OperatorKind::Partition { by, body } => self.partition(input, by, body, span, names),
             OperatorKind::Render { visualization, properties } => {
                 let text = |e: &Expr| match &e.kind {
                     ExprKind::Literal(Literal::String(s)) => s.clone(),
@@ -538,8 +554,8 @@ impl<'q> Binder<'q> {
 /// Each different row once.
 fn distinct(input: Relation, span: Span) -> Result<Relation> {
     let keys: Vec<Plan> = input.columns.iter().map(|c| ident(&c.field)).collect();
-    let builder = input.builder.aggregate(keys, Vec::<Plan>::new()).map_err(|e| internal(span, &e))?;
-    Ok(Relation::new(builder, input.columns))
+    let columns = input.columns.clone();
+    Ok(Relation { columns, ..input.aggregate(keys, Vec::new(), span)? })
 }
 
 /// The rows of `getschema`: one for each column.

@@ -175,8 +175,7 @@ impl<'q> Binder<'q> {
         let all = keys.iter().zip(&key_columns).map(|((name, _), c)| (name.clone(), column(c)));
         let all: Vec<(String, Typed)> = all.chain(outputs).collect();
         let input = self.with_windows(input, span)?;
-        let builder = input.builder.aggregate(grouped, summary.aggregates).map_err(|e| internal(span, &e))?;
-        Relation::new(builder, Vec::new()).project(all, span)
+        input.aggregate(grouped, summary.aggregates, span)?.project(all, span)
     }
 
     /// Binds one item of `summarize`: an aggregate, or an expression over aggregates.

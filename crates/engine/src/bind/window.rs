@@ -24,6 +24,8 @@ pub(super) fn is_window_function(name: &str) -> bool {
 pub(crate) struct Windows {
     /// The field that numbers the rows.
     row: String,
+    /// The fields that tell groups apart; a window is over the rows of one.
+    group: Vec<String>,
     /// Each call with the field that its result has; arguments may read the fields of calls before it.
     calls: Vec<(String, Plan)>,
 }
@@ -32,7 +34,8 @@ impl Windows {
     /// For expressions over `input`; `None` when its rows are in no known order.
     pub(super) fn over(input: &Relation) -> Option<Windows> {
         let row = input.row.clone().unwrap_or_else(|| fresh_field("$row"));
-        input.is_serialized.then_some(Windows { row, calls: Vec::new() })
+        let group = input.group.clone();
+        input.is_serialized.then_some(Windows { row, group, calls: Vec::new() })
     }
 }
 
@@ -46,13 +49,22 @@ impl Relation {
     }
 
     fn numbered_as(self, row: String, span: Span) -> Result<Relation> {
-        let number = if self.order.is_empty() { Ok(row_number()) } else { row_number().order_by(self.order).build() };
+        let group: Vec<Plan> = self.group.iter().map(ident).collect();
+        let number = match (self.order.is_empty(), group.is_empty()) {
+            (true, true) => Ok(row_number()),
+            (true, false) => row_number().partition_by(group).build(),
+            (false, true) => row_number().order_by(self.order).build(),
+            (false, false) => row_number().partition_by(group).order_by(self.order).build(),
+        };
         let number = number.map_err(|e| internal(span, &e))?;
         let (builder, name) = with_window(self.builder, number, span)?;
-        let mut fields: Vec<Plan> = self.columns.iter().map(|c| ident(&c.field)).collect();
+        let kept =
+            self.columns.iter().map(|c| &c.field).chain(&self.group).chain(self.carried.iter().map(|c| &c.field));
+        let mut fields: Vec<Plan> = kept.map(ident).collect();
         fields.push(ident(name).alias(&row));
         let builder = builder.project(fields).map_err(|e| internal(span, &e))?;
-        Ok(Relation { builder, order: vec![by_row(&row)], row: Some(row), ..self })
+        let order = self.group.iter().chain([&row]).map(|field| by_row(field)).collect();
+        Ok(Relation { builder, order, row: Some(row), ..self })
     }
 }
 
@@ -84,7 +96,7 @@ impl<'q> Binder<'q> {
             None => input.numbered_as(windows.row, span)?,
         };
         let mut fields: Vec<Plan> = relation.columns.iter().map(|c| ident(&c.field)).collect();
-        fields.extend(relation.row.iter().map(ident));
+        fields.extend(relation.hidden().into_iter().map(ident));
         for (field, call) in windows.calls {
             let (builder, name) = with_window(relation.builder, call, span)?;
             let computed = fields.iter().cloned().chain([ident(name).alias(&field)]);
@@ -226,7 +238,8 @@ impl<'q> Binder<'q> {
         let Some(windows) = &mut self.windows else {
             return Err(Diagnostic::semantic(span, "this needs rows in a known order").into());
         };
-        let call = windows::call(kind, arguments, by_row(&windows.row)).map_err(|e| internal(span, &e))?;
+        let group = windows.group.iter().map(ident).collect();
+        let call = windows::call(kind, arguments, group, by_row(&windows.row)).map_err(|e| internal(span, &e))?;
         let field = match windows.calls.iter().find(|(_, existing)| *existing == call) {
             Some((field, _)) => field.clone(),
             None => {

@@ -26,9 +26,6 @@ const KNOWN: &[&str] = &[
     "graph-where-nodes",
     "macro-expand",
     "make-graph",
-    "mv-apply",
-    "mvapply",
-    "partition",
     "partition-by",
     "project-by-names",
     "reduce",
@@ -76,6 +73,8 @@ const SUPPORTED: &[&str] = &[
     "parse-where",
     "sample",
     "sample-distinct",
+    "mv-apply",
+    "partition",
 ];
 
 impl Parser<'_> {
@@ -214,7 +213,18 @@ impl Parser<'_> {
             "getschema" => OperatorKind::GetSchema,
             "invoke" => self.invoke(),
             "union" => self.union(),
-            "mv-expand" | "mvexpand" => self.mv_expand(word == "mvexpand"),
+            "mv-expand" | "mvexpand" => OperatorKind::MvExpand(self.mv_expand(word == "mvexpand")),
+            "mv-apply" | "mvapply" => {
+                let expand = self.mv_expand(false);
+                self.expect_word("on");
+                OperatorKind::MvApply { expand, body: self.body() }
+            }
+            "partition" => {
+                self.hints(&[]);
+                self.expect_word("by");
+                let by = self.name("a column");
+                OperatorKind::Partition { by, body: self.body() }
+            }
             "render" => self.render(),
             _ => self.refuse(word, span),
         }
@@ -409,13 +419,29 @@ impl Parser<'_> {
         UnionLeg::Pipeline(self.operand_pipeline())
     }
 
-    fn mv_expand(&mut self, is_legacy: bool) -> OperatorKind {
+    /// Operators in parentheses, whose rows come from the operator around them.
+    fn body(&mut self) -> Vec<Operator> {
+        self.expect_symbol(Symbol::OpenParen);
+        let read = |p: &mut Self| {
+            let mut operators = vec![p.operator()];
+            while !p.silenced && p.take_symbol(Symbol::Pipe) {
+                operators.push(p.operator());
+            }
+            operators
+        };
+        let operators = self.nested(read).unwrap_or_default();
+        self.expect_symbol(Symbol::CloseParen);
+        operators
+    }
+
+    fn mv_expand(&mut self, is_legacy: bool) -> MvExpand {
         let mut expand =
             MvExpand { columns: Vec::new(), bag_as_array: false, item_index: None, limit: None, is_legacy };
-        for (name, value) in self.hints(&["kind", "bagexpansion", "with_itemindex"]) {
+        for (name, value) in self.hints(&["kind", "bagexpansion", "with_itemindex", "id"]) {
             let Some(word) = self.word_of(value) else { continue };
             match (name.text.as_str(), word.text.as_str()) {
                 ("with_itemindex", _) => expand.item_index = Some(word),
+                ("id", _) => {}
                 (_, "array") => expand.bag_as_array = true,
                 (_, "bag") => {}
                 _ => self.report(Diagnostic::syntax(word.span, "expected 'bag' or 'array'")),
@@ -435,7 +461,7 @@ impl Parser<'_> {
         if self.take_word("limit") {
             expand.limit = Some(self.expression());
         }
-        OperatorKind::MvExpand(expand)
+        expand
     }
 
     fn parse(&mut self, drops_others: bool) -> OperatorKind {
