@@ -121,6 +121,8 @@ pub enum OperatorKind {
         expand: MvExpand,
         body: Vec<Operator>,
     },
+    /// `evaluate plugin(arguments) : (schema)`.
+    Evaluate(Evaluate),
     /// `partition by key (operators)`: operators applied to the rows of each key by themselves.
     Partition {
         by: Name,
@@ -227,6 +229,22 @@ pub struct MvExpand {
     pub limit: Option<Expr>,
     /// True for the legacy spelling `mvexpand`, which keeps 128 rows per input row.
     pub is_legacy: bool,
+}
+
+/// A plugin and what it is given.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Evaluate {
+    pub plugin: Name,
+    pub arguments: Vec<Argument>,
+    pub schema: Option<PluginSchema>,
+}
+
+/// The columns that the query says a plugin gives.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PluginSchema {
+    /// True for `*` before the columns: those of the input come first.
+    pub keeps_input: bool,
+    pub columns: Vec<ColumnDeclaration>,
 }
 
 /// `parse value with pattern`.

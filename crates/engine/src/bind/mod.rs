@@ -9,6 +9,7 @@
 mod call;
 mod comparison;
 mod constant;
+mod evaluate;
 mod expression;
 mod groupwise;
 mod join;

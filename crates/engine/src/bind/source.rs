@@ -264,6 +264,10 @@ impl<'q> Binder<'q> {
                 OperatorKind::Print(items) => self.print(items, span, names),
                 OperatorKind::Range { column, from, to, step } => self.range(column, [from, to, step], span, names),
                 OperatorKind::Unsupported(name) => Err(Diagnostic::unsupported(span, name).into()),
+                OperatorKind::Evaluate(evaluate) => {
+                    let plugin = &evaluate.plugin;
+                    Err(Diagnostic::unsupported(plugin.span, &plugin.text).into())
+                }
                 _ => Err(Diagnostic::syntax(span, "this operator needs rows before it").into()),
             };
         };
@@ -363,6 +367,7 @@ impl<'q> Binder<'q> {
             },
             OperatorKind::MvExpand(expand) => self.mv_expand(input, expand, span, names),
             OperatorKind::MvApply { expand, body } => self.mv_apply(input, expand, body, span, names),
+            OperatorKind::Evaluate(evaluate) => self.evaluate(input, evaluate, span, names),
             OperatorKind::Partition { by, body } => self.partition(input, by, body, span, names),
             OperatorKind::Render { visualization, properties } => {
                 let text = |e: &Expr| match &e.kind {

@@ -9,6 +9,7 @@ use crate::aggregates::{self, Kind, field_name};
 use crate::functions::{decimal, dynamic, math};
 use crate::types::{DECIMAL_PRECISION, DECIMAL_SCALE, arrow_type};
 use datafusion::arrow::datatypes::DataType;
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::functions::expr_fn::{coalesce, get_field};
 use datafusion::functions_aggregate::bit_and_or_xor::{bit_and_udaf, bit_or_udaf, bit_xor_udaf};
 use datafusion::functions_aggregate::covariance::{covar_pop_udaf, covar_samp_udaf};
@@ -20,6 +21,7 @@ use datafusion::logical_expr::{AggregateUDF, Expr as Plan, cast, ident, lit, not
 use datafusion::scalar::ScalarValue;
 use kql::tree::{Argument, Expr, ExprKind, Name, NamedExpr};
 use kql::{Diagnostic, Span, Type};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// `make_list` and `make_set` collect at most this many elements, as in the original.
@@ -113,6 +115,47 @@ impl<'c> Summary<'c> {
     /// Nothing computed yet, over the columns of `input`.
     pub(super) fn over(input: &Relation, columns: &'c [Column]) -> Summary<'c> {
         Summary { columns, aggregates: Vec::new(), order: input.order.clone() }
+    }
+
+    /// The number of rows.
+    pub(super) fn count_rows(&mut self) -> Typed {
+        Typed::new(self.add(native(count_udaf(), lit(1i64), None)), Type::Long)
+    }
+
+    /// Takes over the aggregates of another summary for the rows of which `condition` holds; `value`, which reads
+    /// them, in terms of this one.
+    pub(super) fn adopt(&mut self, other: Summary<'_>, value: Typed, condition: &Plan) -> Typed {
+        let mut renamed: HashMap<String, String> = HashMap::new();
+        for (i, aggregate) in other.aggregates.into_iter().enumerate() {
+            let conditioned = match aggregate {
+                Plan::Alias(alias) => match *alias.expr {
+                    Plan::AggregateFunction(mut call) => {
+                        let both = match call.params.filter.take() {
+                            Some(filter) => filter.and(condition.clone()),
+                            None => condition.clone(),
+                        };
+                        call.params.filter = Some(Box::new(both));
+                        Plan::AggregateFunction(call)
+                    }
+                    other => other,
+                },
+                other => other,
+            };
+            let place = format!("$a{}", self.aggregates.len());
+            self.aggregates.push(conditioned.alias(&place));
+            renamed.insert(format!("$a{i}"), place);
+        }
+        let rename = |expr: Plan| {
+            Ok(match &expr {
+                Plan::Column(c) => match renamed.get(&c.name) {
+                    Some(place) => Transformed::yes(ident(place)),
+                    None => Transformed::no(expr),
+                },
+                _ => Transformed::no(expr),
+            })
+        };
+        let expr = value.expr.clone().transform(rename).map_or(value.expr, |transformed| transformed.data);
+        Typed::new(expr, value.value_type)
     }
 
     /// Adds an aggregate, once however often it is asked for; the expression that reads its result.
@@ -242,7 +285,7 @@ impl<'q> Binder<'q> {
         Err(diagnostic.with_hint("Group by the column, or wrap it in take_any(...).").into())
     }
 
-    fn aggregate(
+    pub(super) fn aggregate(
         &mut self,
         function: &'q Name,
         arguments: &'q [Argument],

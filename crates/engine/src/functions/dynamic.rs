@@ -250,6 +250,26 @@ pub static BAG_KEYS: Kernel = Kernel::new("kql_bag_keys", Type::Dynamic, |args| 
 });
 
 /// Of a key that several bags have the leftmost counts.
+/// The properties of a bag, each as a letter for its type and its name, in an array: what `bag_unpack` makes columns
+/// of. `n` is a null, `b`, `l`, `r` and `s` are bool, long, real and string, `d` is anything else.
+pub static PROPERTIES: Kernel = Kernel::new("kql_bag_properties", Type::Dynamic, |args| {
+    let bags = args.strings(0);
+    Ok(args.make_strings(|i| match json::tree(bags.get(i)?) {
+        Value::Object(entries) => Some(json::array(entries.iter().map(|(name, value)| {
+            let letter = match value {
+                Value::Null => 'n',
+                Value::Bool(_) => 'b',
+                Value::Number(n) if n.is_i64() => 'l',
+                Value::Number(_) => 'r',
+                Value::String(_) => 's',
+                Value::Array(_) | Value::Object(_) => 'd',
+            };
+            json::quote(&format!("{letter}{name}"))
+        }))),
+        _ => None,
+    }))
+});
+
 /// The bags of an array as one; of a repeated key the first value counts.
 pub static MERGE_BAGS: Kernel = Kernel::new("kql_merge_bags", Type::Dynamic, |args| {
     let arrays = args.strings(0);

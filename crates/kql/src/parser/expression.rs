@@ -260,6 +260,17 @@ impl Parser<'_> {
         }
         if word == "typeof" && self.peek_ahead(1).kind == TokenKind::Symbol(Symbol::OpenParen) {
             self.at += 2;
+            // `typeof(*, x: long)` is the schema of a plugin's result.
+            let is_schema = self.at_symbol(Symbol::Star) || self.peek_ahead(1).kind == TokenKind::Symbol(Symbol::Colon);
+            if is_schema {
+                self.comma_separated(|p| {
+                    if !p.take_symbol(Symbol::Star) {
+                        p.column_declaration();
+                    }
+                });
+                self.expect_symbol(Symbol::CloseParen);
+                return spanning(ExprKind::Star, self.span_from(token.span.start));
+            }
             let found = self.type_name();
             self.expect_symbol(Symbol::CloseParen);
             return spanning(ExprKind::TypeOf(found), self.span_from(token.span.start));

@@ -3,16 +3,15 @@
 use super::Parser;
 use crate::token::{Symbol, TokenKind};
 use crate::tree::{
-    ColumnDeclaration, Expr, ExprKind, Join, Literal, MakeSeries, MvExpand, MvExpandColumn, Name, NamedExpr, Operator,
-    OperatorKind, Parse, ParseKv, ParseMode, ParsePart, Pipeline, ReorderKey, SeriesAggregate, SortKey, Source, Union,
-    UnionLeg,
+    ColumnDeclaration, Evaluate, Expr, ExprKind, Join, Literal, MakeSeries, MvExpand, MvExpandColumn, Name, NamedExpr,
+    Operator, OperatorKind, Parse, ParseKv, ParseMode, ParsePart, Pipeline, PluginSchema, ReorderKey, SeriesAggregate,
+    SortKey, Source, Union, UnionLeg,
 };
 use crate::{Diagnostic, Span, Type};
 
 /// Operators that KQL has and that are refused by name; see the issue tracker for when they come.
 const KNOWN: &[&str] = &[
     "assert-schema",
-    "evaluate",
     "externaldata",
     "facet",
     "find",
@@ -75,6 +74,7 @@ const SUPPORTED: &[&str] = &[
     "sample-distinct",
     "mv-apply",
     "partition",
+    "evaluate",
 ];
 
 impl Parser<'_> {
@@ -123,6 +123,7 @@ impl Parser<'_> {
             "print" => OperatorKind::Print(self.comma_separated(Self::named_expression)),
             "range" => self.range(),
             "union" => self.union(),
+            "evaluate" => self.evaluate(),
             _ => self.refuse(&word, span),
         };
         Some(Operator { kind, span: self.span_from(start) })
@@ -219,6 +220,7 @@ impl Parser<'_> {
                 self.expect_word("on");
                 OperatorKind::MvApply { expand, body: self.body() }
             }
+            "evaluate" => self.evaluate(),
             "partition" => {
                 self.hints(&[]);
                 self.expect_word("by");
@@ -417,6 +419,28 @@ impl Parser<'_> {
             return UnionLeg::Wildcard(self.name_pattern());
         }
         UnionLeg::Pipeline(self.operand_pipeline())
+    }
+
+    fn evaluate(&mut self) -> OperatorKind {
+        self.hints(&[]);
+        let plugin = self.name("a plugin");
+        let call = self.call(plugin.clone());
+        let arguments = match call.kind {
+            ExprKind::Call { arguments, .. } => arguments,
+            _ => Vec::new(),
+        };
+        let mut schema = None;
+        if self.take_symbol(Symbol::Colon) {
+            self.expect_symbol(Symbol::OpenParen);
+            let keeps_input = self.take_symbol(Symbol::Star);
+            let mut columns = Vec::new();
+            if !keeps_input || self.take_symbol(Symbol::Comma) {
+                columns = self.comma_separated(Self::column_declaration);
+            }
+            self.expect_symbol(Symbol::CloseParen);
+            schema = Some(PluginSchema { keeps_input, columns });
+        }
+        OperatorKind::Evaluate(Evaluate { plugin, arguments, schema })
     }
 
     /// Operators in parentheses, whose rows come from the operator around them.
