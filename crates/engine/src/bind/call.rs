@@ -10,6 +10,7 @@ use super::{Binder, Meaning, Result, Scope, Typed, constant, internal, unknown};
 use crate::functions::planned::is_planned;
 use crate::functions::signature::{self, Parameter, Signature};
 use crate::functions::{Kernel, conversion, datetime, decimal, dynamic, math, regexes, string};
+use crate::json;
 use datafusion::functions::expr_fn::coalesce;
 use datafusion::logical_expr::expr::Case;
 use datafusion::logical_expr::{Expr as Plan, lit, not};
@@ -44,6 +45,8 @@ const SPECIAL: &[&str] = &[
     "pack_dictionary",
     "pack_array",
     "pack_all",
+    "bag_pack_columns",
+    "column_names_of",
     "extract",
     "extractjson",
     "extract_json",
@@ -309,13 +312,37 @@ impl<'q> Binder<'q> {
                 Ok(Typed::new(dynamic::BAG_PACK.call(items), Type::Dynamic))
             }
             "pack_all" => {
-                count(0, 0)?;
+                count(0, 1)?;
+                let ignores_empty = match arguments.first().map(|a| (&a.value.kind, a.value.span)) {
+                    None => false,
+                    Some((ExprKind::Literal(Literal::Bool(Some(flag))), _)) => *flag,
+                    Some((_, at)) => return Err(Diagnostic::semantic(at, "expected true or false").into()),
+                };
                 let mut items = Vec::new();
                 for column in scope.columns {
                     items.push(text(&column.name));
                     items.push(self.in_json(super::relation::column(column), span)?.expr);
                 }
+                let kernel = if ignores_empty { &dynamic::BAG_PACK_NONEMPTY } else { &dynamic::BAG_PACK };
+                Ok(Typed::new(kernel.call(items), Type::Dynamic))
+            }
+            "bag_pack_columns" => {
+                let mut items = Vec::new();
+                for argument in arguments {
+                    let ExprKind::Name(name) = &argument.value.kind else {
+                        return Err(Diagnostic::semantic(argument.value.span, "expected the name of a column").into());
+                    };
+                    let typed = self.expression(&argument.value, scope)?;
+                    items.push(text(name));
+                    items.push(self.in_json(typed, argument.value.span)?.expr);
+                }
                 Ok(Typed::new(dynamic::BAG_PACK.call(items), Type::Dynamic))
+            }
+            "column_names_of" => {
+                count(1, 1)?;
+                let relation = self.table_expression(&arguments[0].value, &scope.names)?;
+                let names = relation.columns.iter().map(|c| json::quote(&c.name));
+                Ok(Typed::new(text(json::array(names)), Type::Dynamic))
             }
             "extract" => {
                 count(3, 4)?;

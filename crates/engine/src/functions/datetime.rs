@@ -385,3 +385,23 @@ pub static FORMAT_TIMESPAN: Kernel = Kernel::new("kql_format_timespan", Type::St
         Some(out)
     }))
 });
+
+/// `make_timespan(hours, minutes)`, `(hours, minutes, seconds)` or `(days, hours, minutes, seconds)`; null where a part
+/// is out of its range.
+pub static MAKE_TIMESPAN: Kernel = Kernel::new("kql_make_timespan", Type::TimeSpan, |args| {
+    Ok(args.make_longs(|i| {
+        let parts: Vec<f64> = (0..args.len()).map(|k| args.reals(k).get(i)).collect::<Option<_>>()?;
+        let (days, hours, minutes, seconds) = match parts.as_slice() {
+            [h, m] => (0.0, *h, *m, 0.0),
+            [h, m, s] => (0.0, *h, *m, *s),
+            [d, h, m, s] => (*d, *h, *m, *s),
+            _ => return None,
+        };
+        let in_range = days >= 0.0
+            && (0.0..24.0).contains(&hours)
+            && (0.0..60.0).contains(&minutes)
+            && (0.0..60.0).contains(&seconds);
+        let whole = (days as i64 * 24 + hours as i64) * 60 + minutes as i64;
+        in_range.then(|| whole * 60 * TICKS_PER_SECOND + (seconds * TICKS_PER_SECOND as f64).round() as i64)
+    }))
+});

@@ -62,7 +62,7 @@ pub static ARRAY_LENGTH: Kernel = Kernel::new("kql_array_length", Type::Long, |a
     }))
 });
 
-fn items(text: Option<&str>) -> Option<Vec<Value>> {
+pub(super) fn items(text: Option<&str>) -> Option<Vec<Value>> {
     match json::tree(text?) {
         Value::Array(items) => Some(items),
         _ => None,
@@ -231,15 +231,19 @@ pub static PACK_ARRAY: Kernel = Kernel::new("kql_pack_array", Type::Dynamic, |ar
 });
 
 /// `bag_pack(key, value, ...)`: keys are text, values dynamic.
-pub static BAG_PACK: Kernel = Kernel::new("kql_bag_pack", Type::Dynamic, |args| {
+pub static BAG_PACK: Kernel = Kernel::new("kql_bag_pack", Type::Dynamic, |args| bag_pack(args, false));
+/// As [`BAG_PACK`], without values that are null or empty text.
+pub static BAG_PACK_NONEMPTY: Kernel = Kernel::new("kql_bag_pack_nonempty", Type::Dynamic, |args| bag_pack(args, true));
+
+fn bag_pack(args: &Args, ignores_empty: bool) -> Result<ArrayRef> {
     let values: Vec<_> = (0..args.len()).map(|k| args.strings(k)).collect();
     Ok(args.make_strings(|i| {
-        let entry = |pair: &[super::args::Strings]| {
-            (pair[0].get(i).unwrap_or("").to_owned(), pair[1].get(i).unwrap_or("null").to_owned())
-        };
-        Some(json::bag(values.chunks_exact(2).map(entry)))
+        let entries =
+            values.chunks_exact(2).map(|pair| (pair[0].get(i).unwrap_or(""), pair[1].get(i).unwrap_or("null")));
+        let kept = entries.filter(|(_, value)| !ignores_empty || !matches!(*value, "null" | "\"\""));
+        Some(json::bag(kept.map(|(key, value)| (key.to_owned(), value.to_owned()))))
     }))
-});
+}
 
 pub static BAG_KEYS: Kernel = Kernel::new("kql_bag_keys", Type::Dynamic, |args| {
     let bags = args.strings(0);
@@ -329,7 +333,7 @@ pub static EXTRACTJSON: Kernel = Kernel::new("kql_extractjson", Type::Dynamic, |
     }))
 });
 
-fn json_path(path: &str) -> Option<Vec<Step<'_>>> {
+pub(super) fn json_path(path: &str) -> Option<Vec<Step<'_>>> {
     let mut rest = path.trim().strip_prefix('$')?;
     let mut steps = Vec::new();
     while !rest.is_empty() {

@@ -3,6 +3,7 @@
 use super::{Args, Kernel};
 use datafusion::arrow::array::ArrayRef;
 use datafusion::common::Result;
+use datafusion::logical_expr::Volatility;
 use kql::Type;
 
 fn long_op(args: &Args, op: fn(i64, i64) -> Option<i64>) -> Result<ArrayRef> {
@@ -116,6 +117,77 @@ pub static ISINF: Kernel = Kernel::new("kql_isinf", Type::Bool, |args| {
 pub static ISFINITE: Kernel = Kernel::new("kql_isfinite", Type::Bool, |args| {
     let values = args.reals(0);
     Ok(args.make_bools(|i| Some(values.get(i)?.is_finite())))
+});
+
+macro_rules! real_functions {
+    ($($name:ident $text:literal $body:expr;)*) => {
+        $(pub static $name: Kernel = Kernel::new($text, Type::Real, |a| real_map(a, $body));)*
+    };
+}
+
+real_functions! {
+    ACOS "kql_acos" f64::acos;
+    ASIN "kql_asin" f64::asin;
+    ATAN "kql_atan" f64::atan;
+    COS "kql_cos" f64::cos;
+    SIN "kql_sin" f64::sin;
+    TAN "kql_tan" f64::tan;
+    COT "kql_cot" |x| 1.0 / x.tan();
+    DEGREES "kql_degrees" f64::to_degrees;
+    RADIANS "kql_radians" f64::to_radians;
+    EXP2 "kql_exp2" f64::exp2;
+    EXP10 "kql_exp10" |x| 10f64.powf(x);
+    GAMMA "kql_gamma" libm::tgamma;
+    LOGGAMMA "kql_loggamma" libm::lgamma;
+    ERF "kql_erf" libm::erf;
+    ERFC "kql_erfc" libm::erfc;
+}
+
+pub static PI: Kernel = Kernel::new("kql_pi", Type::Real, |args| Ok(args.make_reals(|_| Some(std::f64::consts::PI))));
+pub static ATAN2: Kernel = Kernel::new("kql_atan2", Type::Real, |a| real_op(a, f64::atan2));
+/// A number from 0 to 1, another for each row; with an argument a whole number below it.
+pub static RAND: Kernel = Kernel {
+    name: "kql_rand",
+    returns: Type::Real,
+    evaluate: |args| {
+        let bounds = (!args.is_empty()).then(|| args.longs(0));
+        let mut generator = fastrand::Rng::new();
+        Ok(args.make_reals(|i| match &bounds {
+            None => Some(generator.f64()),
+            Some(bounds) => {
+                bounds.get(i).filter(|n| *n > 1).map(|n| generator.i64(0..n) as f64).or(Some(generator.f64()))
+            }
+        }))
+    },
+    volatility: Volatility::Volatile,
+};
+
+macro_rules! bit_functions {
+    ($($name:ident $text:literal $body:expr;)*) => {
+        $(pub static $name: Kernel = Kernel::new($text, Type::Long, |a| long_op(a, $body));)*
+    };
+}
+
+/// A shift by that many places; the count wraps around at 64.
+fn places(count: i64) -> u32 {
+    count.rem_euclid(64) as u32
+}
+
+bit_functions! {
+    BINARY_AND "kql_binary_and" |x, y| Some(x & y);
+    BINARY_OR "kql_binary_or" |x, y| Some(x | y);
+    BINARY_XOR "kql_binary_xor" |x, y| Some(x ^ y);
+    SHIFT_LEFT "kql_binary_shift_left" |x, n| Some(x.wrapping_shl(places(n)));
+    SHIFT_RIGHT "kql_binary_shift_right" |x, n| Some(x.wrapping_shr(places(n)));
+}
+
+pub static BINARY_NOT: Kernel = Kernel::new("kql_binary_not", Type::Long, |args| {
+    let values = args.longs(0);
+    Ok(args.make_longs(|i| values.get(i).map(|n| !n)))
+});
+pub static COUNT_ONES: Kernel = Kernel::new("kql_bitset_count_ones", Type::Long, |args| {
+    let values = args.longs(0);
+    Ok(args.make_longs(|i| values.get(i).map(|n| n.count_ones().into())))
 });
 
 /// The smallest or largest argument; NaN wins over every number, nulls are passed over.

@@ -5,6 +5,8 @@
 //! written down and read back. Which kernel a call means is decided by the binder ([`signature`]).
 
 pub mod args;
+pub mod array;
+pub mod codec;
 pub mod conversion;
 pub mod datetime;
 pub mod decimal;

@@ -1,10 +1,10 @@
-//! Functions on IPv4 addresses.
+//! Functions on addresses of networks.
 
 use super::{Args, Kernel};
 use datafusion::arrow::array::ArrayRef;
 use datafusion::common::Result;
 use kql::Type;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// An address and the length of its prefix; `None` for text that is neither an address nor CIDR.
 fn parse(text: &str) -> Option<(u32, u32)> {
@@ -94,4 +94,142 @@ pub static HAS_IPV4: Kernel =
 /// A prefix ends in a dot, or is a whole address.
 pub static HAS_IPV4_PREFIX: Kernel = Kernel::new("kql_has_ipv4_prefix", Type::Bool, |args| {
     has_ipv4(args, false, |found, prefix| found == prefix || (prefix.ends_with('.') && found.starts_with(prefix)))
+});
+
+/// `format_ipv4(address [, prefix])`, of text or a number; `""` for what is no address.
+pub static FORMAT_IPV4: Kernel = Kernel::new("kql_format_ipv4", Type::String, |args| {
+    formatted(args, |address, _| Ipv4Addr::from_bits(address).to_string())
+});
+/// `format_ipv4_mask(address [, prefix])`: with the length of the prefix.
+pub static FORMAT_IPV4_MASK: Kernel = Kernel::new("kql_format_ipv4_mask", Type::String, |args| {
+    formatted(args, |address, prefix| format!("{}/{prefix}", Ipv4Addr::from_bits(address)))
+});
+
+fn formatted(args: &Args, print: fn(u32, u32) -> String) -> Result<ArrayRef> {
+    let texts = args.strings(0);
+    Ok(args.make_strings(|i| {
+        let text = texts.get(i).unwrap_or("");
+        let number = || text.parse::<i64>().ok().and_then(|n| u32::try_from(n).ok()).map(|n| (n, 32));
+        let given = if args.len() > 1 {
+            args.longs(1).get(i).map(|p| u32::try_from(p).ok().filter(|p| *p <= 32))
+        } else {
+            Some(Some(32))
+        };
+        let found = parse(text).or_else(number).zip(given.flatten()).map(|((address, own), given)| {
+            let prefix = own.min(given);
+            print(address & mask(prefix), prefix)
+        });
+        Some(found.unwrap_or_default())
+    }))
+}
+
+/// `parse_ipv4_mask(address, prefix)`: the masked address as a number.
+pub static PARSE_IPV4_MASK: Kernel = Kernel::new("kql_parse_ipv4_mask", Type::Long, |args| {
+    let (texts, prefixes) = (args.strings(0), args.longs(1));
+    Ok(args.make_longs(|i| {
+        let (address, own) = parse(texts.get(i)?)?;
+        let prefix = u32::try_from(prefixes.get(i)?).ok().filter(|p| *p <= 32)?;
+        Some((address & mask(own.min(prefix))).into())
+    }))
+});
+pub static IPV4_NETMASK_SUFFIX: Kernel = Kernel::new("kql_ipv4_netmask_suffix", Type::Long, |args| {
+    let texts = args.strings(0);
+    Ok(args.make_longs(|i| parse(texts.get(i)?).map(|(_, prefix)| prefix.into())))
+});
+
+/// The texts of the arguments after the first; an array stands for its elements.
+fn listed(args: &Args, i: usize) -> Vec<String> {
+    let texts = (1..args.len()).filter_map(|k| args.strings(k).get(i));
+    texts.flat_map(|t| if t.starts_with('[') { crate::json::strings(t) } else { vec![t.to_owned()] }).collect()
+}
+
+/// `ipv4_is_in_any_range(address, ranges...)`; null where none of the ranges can be read.
+pub static IPV4_IS_IN_ANY_RANGE: Kernel = Kernel::new("kql_ipv4_is_in_any_range", Type::Bool, |args| {
+    let texts = args.strings(0);
+    Ok(args.make_bools(|i| {
+        let (address, _) = parse(texts.get(i)?)?;
+        let within = |(network, prefix): (u32, u32)| address & mask(prefix) == network & mask(prefix);
+        let ranges: Vec<(u32, u32)> = listed(args, i).iter().filter_map(|r| parse(r)).collect();
+        (!ranges.is_empty()).then(|| ranges.into_iter().any(within))
+    }))
+});
+/// `ipv4_range_to_cidr_list(first, last)`: the fewest networks that are the range.
+pub static IPV4_RANGE_TO_CIDR_LIST: Kernel = Kernel::new("kql_ipv4_range_to_cidr_list", Type::Dynamic, |args| {
+    let (firsts, lasts) = (args.strings(0), args.strings(1));
+    Ok(args.make_strings(|i| {
+        let (mut at, end) = (u64::from(parse(firsts.get(i)?)?.0), u64::from(parse(lasts.get(i)?)?.0));
+        let mut networks = Vec::new();
+        while at <= end {
+            let aligned = if at == 0 { 32 } else { at.trailing_zeros().min(32) };
+            let fits = (end - at + 1).ilog2();
+            let bits = aligned.min(fits);
+            let address = Ipv4Addr::from_bits(u32::try_from(at).ok()?);
+            networks.push(crate::json::quote(&format!("{address}/{}", 32 - bits)));
+            at += 1 << bits;
+        }
+        Some(crate::json::array(networks))
+    }))
+});
+
+/// An IPv6 address, or an IPv4 one mapped into it, with the length of its prefix.
+fn parse_v6(text: &str) -> Option<(u128, u32)> {
+    let (address, prefix) = match text.trim().split_once('/') {
+        Some((address, prefix)) => (address, Some(prefix.parse::<u32>().ok()?)),
+        None => (text.trim(), None),
+    };
+    if let Ok(address) = address.parse::<Ipv4Addr>() {
+        let prefix = prefix.unwrap_or(32);
+        return (prefix <= 32).then(|| (address.to_ipv6_mapped().to_bits(), prefix + 96));
+    }
+    let address: Ipv6Addr = address.parse().ok()?;
+    let prefix = prefix.unwrap_or(128);
+    (prefix <= 128).then(|| (address.to_bits(), prefix))
+}
+
+fn mask_v6(prefix: u32) -> u128 {
+    if prefix == 0 { 0 } else { u128::MAX << (128 - prefix) }
+}
+
+fn masked_v6(args: &Args, i: usize) -> Option<(u128, u128)> {
+    let (left, left_prefix) = parse_v6(args.strings(0).get(i)?)?;
+    let (right, right_prefix) = parse_v6(args.strings(1).get(i)?)?;
+    let given = if args.len() > 2 { u32::try_from(args.longs(2).get(i)?).ok().filter(|p| *p <= 128)? } else { 128 };
+    let mask = mask_v6(left_prefix.min(right_prefix).min(given));
+    Some((left & mask, right & mask))
+}
+
+pub static IPV6_IS_MATCH: Kernel = Kernel::new("kql_ipv6_is_match", Type::Bool, |args| {
+    Ok(args.make_bools(|i| masked_v6(args, i).map(|(a, b)| a == b)))
+});
+pub static IPV6_COMPARE: Kernel = Kernel::new("kql_ipv6_compare", Type::Long, |args| {
+    Ok(args.make_longs(|i| masked_v6(args, i).map(|(a, b)| a.cmp(&b) as i64)))
+});
+
+fn within_v6((address, _): (u128, u32), (network, prefix): (u128, u32)) -> bool {
+    address & mask_v6(prefix) == network & mask_v6(prefix)
+}
+
+pub static IPV6_IS_IN_RANGE: Kernel = Kernel::new("kql_ipv6_is_in_range", Type::Bool, |args| {
+    let (texts, ranges) = (args.strings(0), args.strings(1));
+    Ok(args.make_bools(|i| Some(within_v6(parse_v6(texts.get(i)?)?, parse_v6(ranges.get(i)?)?))))
+});
+pub static IPV6_IS_IN_ANY_RANGE: Kernel = Kernel::new("kql_ipv6_is_in_any_range", Type::Bool, |args| {
+    let texts = args.strings(0);
+    Ok(args.make_bools(|i| {
+        let address = parse_v6(texts.get(i)?)?;
+        let ranges: Vec<(u128, u32)> = listed(args, i).iter().filter_map(|r| parse_v6(r)).collect();
+        (!ranges.is_empty()).then(|| ranges.into_iter().any(|range| within_v6(address, range)))
+    }))
+});
+/// `parse_ipv6_mask(address [, prefix])`: the masked address with all its digits; `""` for what is none.
+pub static PARSE_IPV6: Kernel = Kernel::new("kql_parse_ipv6", Type::String, |args| {
+    let texts = args.strings(0);
+    Ok(args.make_strings(|i| {
+        let given = if args.len() > 1 { args.longs(1).get(i).and_then(|p| u32::try_from(p).ok()) } else { Some(128) };
+        let found = texts.get(i).and_then(parse_v6).zip(given.filter(|p| *p <= 128)).map(|((address, own), given)| {
+            let groups = Ipv6Addr::from_bits(address & mask_v6(own.min(given))).segments();
+            groups.map(|group| format!("{group:04x}")).join(":")
+        });
+        Some(found.unwrap_or_default())
+    }))
 });

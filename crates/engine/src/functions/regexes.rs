@@ -242,6 +242,38 @@ pub static COUNTOF: Kernel = Kernel::new("kql_countof", Type::Long, |args| {
     failed.map_or(Ok(result), Err)
 });
 
+/// `indexof_regex(text, pattern [, start [, length [, occurrence]]])`: where the match begins, in characters.
+pub static INDEXOF_REGEX: Kernel = Kernel::new("kql_indexof_regex", Type::Long, |args| {
+    let (texts, patterns) = (args.strings(0), args.strings(1));
+    let mut cache = Cache::default();
+    let mut failed = None;
+    let result = args.make_longs(|i| {
+        let text = texts.get(i).unwrap_or("");
+        let option = |k: usize, usual: i64| if k < args.len() { args.longs(k).get(i) } else { Some(usual) };
+        let (start, length, occurrence) = (option(2, 0)?, option(3, -1)?, option(4, 1)?);
+        let count = text.chars().count() as i64;
+        let start = if start < 0 { (count + start).max(0) } else { start };
+        let end = if length < 0 { count } else { start.saturating_add(length).min(count) };
+        if start > count {
+            return Some(-1);
+        }
+        let byte = |place: i64| text.char_indices().nth(place as usize).map_or(text.len(), |(at, _)| at);
+        let (from, to) = (byte(start), byte(end));
+        match cache.get(patterns.get(i).unwrap_or("")) {
+            Ok(regex) => {
+                let nth = usize::try_from(occurrence - 1).ok()?;
+                let found = regex.find_iter(&text[from..to.max(from)]).nth(nth);
+                Some(found.map_or(-1, |m| text[..from + m.start()].chars().count() as i64))
+            }
+            Err(error) => {
+                failed = Some(error);
+                None
+            }
+        }
+    });
+    failed.map_or(Ok(result), Err)
+});
+
 #[cfg(test)]
 mod tests {
     use super::*;

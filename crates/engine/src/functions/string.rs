@@ -222,3 +222,198 @@ fn parse_url(text: &str) -> String {
     ];
     json::bag(parts.into_iter().map(|(k, v)| (k.to_owned(), v)))
 }
+
+/// `translate(from, to, text)`: each character of `from` becomes the one at its place in `to`, the last where `to` is
+/// shorter; with an empty `to` it goes.
+pub static TRANSLATE: Kernel = Kernel::new("kql_translate", Type::String, |args| {
+    let (from, to, texts) = (args.strings(0), args.strings(1), args.strings(2));
+    Ok(args.make_strings(|i| {
+        let from: Vec<char> = from.get(i).unwrap_or("").chars().collect();
+        let to: Vec<char> = to.get(i).unwrap_or("").chars().collect();
+        let translated = texts.get(i).unwrap_or("").chars().filter_map(|c| match from.iter().position(|f| *f == c) {
+            Some(place) => to.get(place).or(to.last()).copied(),
+            None => Some(c),
+        });
+        Some(translated.collect::<String>())
+    }))
+});
+
+/// `replace_strings(text, lookups, replacements)`, one after the other.
+pub static REPLACE_STRINGS: Kernel = Kernel::new("kql_replace_strings", Type::String, |args| {
+    let (texts, lookups, replacements) = (args.strings(0), args.strings(1), args.strings(2));
+    Ok(args.make_strings(|i| {
+        let lookups = json::strings(lookups.get(i)?);
+        let given = replacements.get(i)?;
+        let replacements = if json::kind(given) == json::Kind::Array {
+            json::strings(given)
+        } else {
+            vec![json::to_text(given).into_owned(); lookups.len()]
+        };
+        let replace = |text: String, (lookup, with): (&String, &String)| {
+            if lookup.is_empty() { text } else { text.replace(lookup.as_str(), with) }
+        };
+        Some(lookups.iter().zip(&replacements).fold(texts.get(i).unwrap_or("").to_owned(), replace))
+    }))
+});
+
+/// `has_any_index(text, terms)`: the place of the first term that stands in the text, else -1.
+pub static HAS_ANY_INDEX: Kernel = Kernel::new("kql_has_any_index", Type::Long, |args| {
+    let (texts, terms) = (args.strings(0), args.strings(1));
+    Ok(args.make_longs(|i| {
+        let text = texts.get(i).unwrap_or("");
+        let found = json::strings(terms.get(i)?).iter().position(|term| super::terms::has(text, term));
+        Some(found.map_or(-1, |place| place as i64))
+    }))
+});
+
+pub static IS_ASCII: Kernel = Kernel::new("kql_isascii", Type::Bool, |args| {
+    let texts = args.strings(0);
+    Ok(args.make_bools(|i| Some(texts.get(i).unwrap_or("").is_ascii())))
+});
+/// Every text is UTF-8.
+pub static IS_UTF8: Kernel = Kernel::new("kql_isutf8", Type::Bool, |args| Ok(args.make_bools(|_| Some(true))));
+pub static REGEX_QUOTE: Kernel = Kernel::new("kql_regex_quote", Type::String, |args| map(args, regex::escape));
+/// A blank becomes `%20`.
+pub static URL_ENCODE_COMPONENT: Kernel = Kernel::new("kql_url_encode_component", Type::String, |args| {
+    const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+    map(args, |s| utf8_percent_encode(s, UNRESERVED).to_string())
+});
+
+/// `format_bytes(bytes [, digits [, unit]])`: in the largest unit that leaves a number of 1 or more.
+pub static FORMAT_BYTES: Kernel = Kernel::new("kql_format_bytes", Type::String, |args| {
+    const UNITS: [&str; 6] = ["Bytes", "KB", "MB", "GB", "TB", "PB"];
+    const DIGITS_MAX: usize = 15;
+    let bytes = args.reals(0);
+    Ok(args.make_strings(|i| {
+        let bytes = bytes.get(i)?;
+        let digits = if args.len() > 1 { usize::try_from(args.longs(1).get(i)?).unwrap_or(0) } else { 0 };
+        let wanted = if args.len() > 2 { args.strings(2).get(i) } else { None };
+        let fitting = || (1..UNITS.len()).take_while(|k| bytes.abs() >= 1024f64.powi(*k as i32)).last().unwrap_or(0);
+        let unit = match wanted {
+            Some(name) => UNITS.iter().position(|u| u.eq_ignore_ascii_case(name))?,
+            None => fitting(),
+        };
+        let mut number = format!("{:.*}", digits.min(DIGITS_MAX), bytes / 1024f64.powi(unit as i32));
+        if number.contains('.') {
+            number.truncate(number.trim_end_matches('0').trim_end_matches('.').len());
+        }
+        Some(format!("{number} {}", UNITS[unit]))
+    }))
+});
+
+/// `parse_urlquery(text)`: a bag with the parameters of a query.
+pub static PARSE_URLQUERY: Kernel = Kernel::new("kql_parse_urlquery", Type::Dynamic, |args| {
+    let texts = args.strings(0);
+    let decode = |s: &str| percent_decode_str(s).decode_utf8_lossy().into_owned();
+    Ok(args.make_strings(|i| {
+        let text = texts.get(i).unwrap_or("");
+        let pairs = text.trim_start_matches('?').split('&').filter(|pair| !pair.is_empty());
+        let entries = pairs.map(|pair| {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (decode(key), json::quote(&decode(value)))
+        });
+        Some(json::bag([("Query Parameters".to_owned(), json::bag(entries))]))
+    }))
+});
+
+/// `parse_csv(text)`: the values of the first record.
+pub static PARSE_CSV: Kernel = Kernel::new("kql_parse_csv", Type::Dynamic, |args| {
+    let texts = args.strings(0);
+    Ok(args.make_strings(|i| {
+        let text = texts.get(i).unwrap_or("");
+        let mut values = Vec::new();
+        let mut value = String::new();
+        let mut is_quoted = false;
+        let mut chars = text.chars().peekable();
+        while let Some(c) = chars.next() {
+            match c {
+                '"' if is_quoted && chars.peek() == Some(&'"') => {
+                    value.push('"');
+                    chars.next();
+                }
+                '"' => is_quoted = !is_quoted,
+                ',' if !is_quoted => values.push(std::mem::take(&mut value)),
+                '\n' if !is_quoted => break,
+                '\r' if !is_quoted && chars.peek() == Some(&'\n') => {}
+                other => value.push(other),
+            }
+        }
+        values.push(value);
+        Some(json::array(values.iter().map(|v| json::quote(v))))
+    }))
+});
+
+/// `parse_path(text)`: the parts of a path of a file or a URL.
+pub static PARSE_PATH: Kernel = Kernel::new("kql_parse_path", Type::Dynamic, |args| {
+    let texts = args.strings(0);
+    Ok(args.make_strings(|i| {
+        let text = texts.get(i).unwrap_or("");
+        let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
+        // A stream of a file stands behind a second colon.
+        let root = match rest.as_bytes() {
+            [letter, b':', ..] if letter.is_ascii_alphabetic() => &rest[..2],
+            _ => "",
+        };
+        let name_at = rest.rfind(['/', '\\']).map_or(0, |at| at + 1);
+        let (file, stream) = rest[name_at..].split_once(':').unwrap_or((&rest[name_at..], ""));
+        let file = if name_at == 0 && !root.is_empty() { "" } else { file };
+        let directory = rest[..name_at].trim_end_matches(['/', '\\']);
+        let folder = directory.rsplit(['/', '\\']).next().unwrap_or("");
+        let extension = file.rsplit_once('.').map_or("", |(_, extension)| extension);
+        let entry = |name: &str, value: &str| (name.to_owned(), json::quote(value));
+        Some(json::bag([
+            entry("Scheme", scheme),
+            entry("RootPath", root),
+            entry("DirectoryPath", directory),
+            entry("DirectoryName", folder),
+            entry("Filename", file),
+            entry("Extension", extension),
+            entry("AlternateDataStreamName", stream),
+        ]))
+    }))
+});
+
+/// `parse_command_line(text, "windows")`: the arguments, as Windows takes a command line apart.
+pub static PARSE_COMMAND_LINE: Kernel = Kernel::new("kql_parse_command_line", Type::Dynamic, |args| {
+    let (texts, kinds) = (args.strings(0), args.strings(1));
+    Ok(args.make_strings(|i| {
+        if !kinds.get(i)?.eq_ignore_ascii_case("windows") {
+            return None;
+        }
+        Some(json::array(windows_arguments(texts.get(i)?).iter().map(|a| json::quote(a))))
+    }))
+});
+
+/// Blanks separate, quotes hold together, `\"` is a quote; backslashes count double only before a quote.
+fn windows_arguments(line: &str) -> Vec<String> {
+    let mut arguments = Vec::new();
+    let mut current: Option<String> = None;
+    let mut is_quoted = false;
+    let mut backslashes = 0;
+    for c in line.chars() {
+        if c == '\\' {
+            backslashes += 1;
+            continue;
+        }
+        let argument = (backslashes > 0 || c == '"' || !c.is_whitespace() || is_quoted)
+            .then(|| current.get_or_insert_with(String::new));
+        if let Some(argument) = argument {
+            let kept = if c == '"' { backslashes / 2 } else { backslashes };
+            argument.extend(std::iter::repeat_n('\\', kept));
+            match c {
+                '"' if backslashes % 2 == 1 => argument.push('"'),
+                '"' => is_quoted = !is_quoted,
+                c if c.is_whitespace() && !is_quoted => arguments.extend(current.take()),
+                c => argument.push(c),
+            }
+        } else {
+            arguments.extend(current.take());
+        }
+        backslashes = 0;
+    }
+    if backslashes > 0 {
+        current.get_or_insert_with(String::new).extend(std::iter::repeat_n('\\', backslashes));
+    }
+    arguments.extend(current);
+    arguments
+}

@@ -223,7 +223,8 @@ fn with_list(args: &Args, verdict: fn(&str, &[String]) -> bool) -> Result<ArrayR
     }))
 }
 
-fn has(text: &str, term: &str) -> bool {
+/// Whether the term stands in the text, whatever the case.
+pub(super) fn has(text: &str, term: &str) -> bool {
     Needle::new(term, TextMatch::Has, false).matches(text)
 }
 
