@@ -447,6 +447,7 @@ impl LiteralReader<'_> {
             Some('{') => self.items('{', '}', depth),
             Some('[') => self.items('[', ']', depth),
             Some('"' | '\'' | '@') => self.string(),
+            Some('h' | 'H') if self.rest()[1..].starts_with(['"', '\'', '@']) => self.string(),
             Some(_) => self.word(),
             None => Err("the value is missing".to_owned()),
         }
@@ -533,6 +534,15 @@ impl LiteralReader<'_> {
                 return Err(format!("'{word}' is too large for a real"));
             }
             _ if is_valid(&word) => compact(&word).into_owned(),
+            // A timespan as it is written anywhere else: `1h`.
+            _ if word.ends_with(|c: char| c.is_ascii_alphabetic())
+                && word.starts_with(|c: char| c == '-' || c.is_ascii_digit()) =>
+            {
+                match timespan::parse(&word) {
+                    Some(ticks) => quote(&timespan::format(ticks)),
+                    None => return Err(format!("'{}' is no JSON value", self.snippet())),
+                }
+            }
             _ => return Err(format!("'{}' is no JSON value", self.snippet())),
         };
         self.out.push_str(&printed);
@@ -574,7 +584,8 @@ mod tests {
             from_literal(r#"{"a": 'x', "b": [1, -2.5, true]}"#).as_deref(),
             Ok(r#"{"a":"x","b":[1,-2.5,true]}"#)
         );
-        assert!(from_literal("[datetime(2020-01-01), 1d]").is_err());
+        assert_eq!(from_literal("[1d, -90m]").as_deref(), Ok(r#"["1.00:00:00","-01:30:00"]"#));
+        assert!(from_literal("[1x]").is_err());
         assert_eq!(from_literal("datetime(2020-01-01)").as_deref(), Ok("\"2020-01-01T00:00:00.0000000Z\""));
         assert!(from_literal("{\"a\" 1}").is_err());
         assert!(from_literal("").is_err());

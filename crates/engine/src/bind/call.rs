@@ -146,7 +146,7 @@ impl<'q> Binder<'q> {
 
     fn argument(&mut self, typed: Typed, parameter: Parameter, span: Span) -> Result<Plan> {
         match parameter {
-            Parameter::Value => Ok(self.in_json(typed, span)?.expr),
+            Parameter::Value | Parameter::Plain => Ok(self.in_json(typed, span)?.expr),
             Parameter::Pattern => {
                 if let Plan::Literal(ScalarValue::Utf8View(Some(pattern)), _) = &typed.expr {
                     regexes::compile(pattern).map_err(|problem| Diagnostic::semantic(span, problem))?;

@@ -91,7 +91,7 @@ impl<'q> Binder<'q> {
         }
     }
 
-    fn name(&self, name: &str, span: Span, scope: &Scope<'q, '_>) -> Result<Typed> {
+    fn name(&mut self, name: &str, span: Span, scope: &Scope<'q, '_>) -> Result<Typed> {
         if let Some(found) = scope.columns.iter().find(|c| c.name == name) {
             return Ok(column(found));
         }
@@ -100,6 +100,11 @@ impl<'q> Binder<'q> {
             Some(Meaning::Table(_)) => {
                 let diagnostic = Diagnostic::semantic(span, format!("'{name}' is a table, not a value"));
                 Err(diagnostic.with_hint("toscalar(...) takes the first value of the first row.").into())
+            }
+            // A function without parameters may stand without its parentheses.
+            Some(Meaning::Function { function, scope: defined_in }) if function.parameters.is_empty() => {
+                let (function, defined_in) = (*function, defined_in.clone());
+                self.call_value(function, &defined_in, &[], scope, span)
             }
             Some(Meaning::Function { .. }) => {
                 let message = format!("'{name}' is a function");

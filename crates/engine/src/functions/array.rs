@@ -189,7 +189,7 @@ fn steps_of(key: &str) -> Option<Vec<Step<'_>>> {
 pub static BAG_ZIP: Kernel = Kernel::new("kql_bag_zip", Type::Dynamic, |args| {
     let (keys, values) = (args.strings(0), args.strings(1));
     Ok(args.make_strings(|i| {
-        let (keys, values) = (items(keys.get(i))?, items(values.get(i))?);
+        let (keys, values) = (items(keys.get(i))?, items(values.get(i)).unwrap_or_default());
         let entries = keys.iter().enumerate().filter_map(|(place, key)| {
             let value = values.get(place).map_or_else(|| "null".to_owned(), json::print);
             key.as_str().map(|key| (key.to_owned(), value))

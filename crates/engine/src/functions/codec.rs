@@ -34,17 +34,29 @@ pub static MD5: Kernel = Kernel::new("kql_hash_md5", Type::String, |a| digest(a,
 pub static SHA1: Kernel = Kernel::new("kql_hash_sha1", Type::String, |a| digest(a, |b| hex(sha1::Sha1::digest(b))));
 pub static SHA256: Kernel =
     Kernel::new("kql_hash_sha256", Type::String, |a| digest(a, |b| hex(sha2::Sha256::digest(b))));
-/// `hash(value [, modulus])`: xxHash64 of the value's text.
+/// `hash(value [, modulus])`: xxHash64 of the bytes of a text.
 pub static XXHASH64: Kernel = Kernel::new("kql_hash_xxhash64", Type::Long, |args| {
     let texts = args.strings(0);
-    Ok(args.make_longs(|i| {
-        let hash = twox_hash::XxHash64::oneshot(0, texts.get(i).unwrap_or("").as_bytes()).cast_signed();
-        match args.len() {
-            1 => Some(hash),
-            _ => args.longs(1).get(i).filter(|m| *m != 0).map(|m| hash.wrapping_rem_euclid(m)),
-        }
-    }))
+    xxhash64(args, |i, hash| hash(texts.get(i).unwrap_or("").as_bytes()))
 });
+/// As [`XXHASH64`], of the eight bytes of a long or a time.
+pub static XXHASH64_LONG: Kernel = Kernel::new("kql_hash_xxhash64_long", Type::Long, |args| {
+    let values = args.longs(0);
+    xxhash64(args, |i, hash| hash(&values.get(i).unwrap_or_default().to_le_bytes()))
+});
+pub static XXHASH64_REAL: Kernel = Kernel::new("kql_hash_xxhash64_real", Type::Long, |args| {
+    let values = args.reals(0);
+    xxhash64(args, |i, hash| hash(&values.get(i).unwrap_or_default().to_le_bytes()))
+});
+
+fn xxhash64(args: &Args, row: impl Fn(usize, fn(&[u8]) -> i64) -> i64) -> Result<ArrayRef> {
+    let moduli = (args.len() > 1).then(|| args.longs(1));
+    let hash = |bytes: &[u8]| twox_hash::XxHash64::oneshot(0, bytes).cast_signed();
+    Ok(args.make_longs(|i| match &moduli {
+        None => Some(row(i, hash)),
+        Some(moduli) => moduli.get(i).filter(|m| *m != 0).map(|m| row(i, hash).wrapping_rem_euclid(m)),
+    }))
+}
 
 /// A guid that no other row has.
 pub static NEW_GUID: Kernel = Kernel {

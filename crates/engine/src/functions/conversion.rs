@@ -42,6 +42,7 @@ pub fn kernel(from: Type, to: Type) -> Option<&'static Kernel> {
         (Dynamic, Bool) => &DYNAMIC_TO_BOOL,
         (String, DateTime) => &STRING_TO_DATETIME,
         (Int | Long, DateTime) => &LONG_TO_DATETIME,
+        (Real, DateTime) => &REAL_TO_DATETIME,
         (Dynamic, DateTime) => &DYNAMIC_TO_DATETIME,
         (String, TimeSpan) => &STRING_TO_TIMESPAN,
         (Int | Long, TimeSpan) => &LONG_TO_TIMESPAN,
@@ -313,6 +314,10 @@ static STRING_TO_DATETIME: Kernel = Kernel::new("kql_todatetime_string", Type::D
 static LONG_TO_DATETIME: Kernel = Kernel::new("kql_todatetime_long", Type::DateTime, |args| {
     let values = args.longs(0);
     Ok(args.make_longs(|i| values.get(i).filter(|t| (0..=datetime::MAX_TICKS).contains(t))))
+});
+static REAL_TO_DATETIME: Kernel = Kernel::new("kql_todatetime_real", Type::DateTime, |args| {
+    let values = args.reals(0);
+    Ok(args.make_longs(|i| values.get(i).and_then(real_to_long).filter(|t| (0..=datetime::MAX_TICKS).contains(t))))
 });
 pub static DYNAMIC_TO_DATETIME: Kernel = Kernel::new("kql_todatetime_dynamic", Type::DateTime, |args| {
     let values = args.strings(0);

@@ -10,6 +10,7 @@ use datafusion::logical_expr::{
     ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 use kql::Type;
+use kql::timespan::TICKS_PER_HOUR;
 use serde_json::Value;
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -356,16 +357,20 @@ pub(super) fn json_path(path: &str) -> Option<Vec<Step<'_>>> {
 }
 
 /// `range(from, to, step)` of longs, as an array.
-pub static RANGE_LONG: Kernel = Kernel::new("kql_range_long", Type::Dynamic, |args| range(args, |n| n.to_string()));
-pub static RANGE_DATETIME: Kernel =
-    Kernel::new("kql_range_datetime", Type::Dynamic, |args| range(args, |t| json::quote(&kql::datetime::format(t))));
-pub static RANGE_TIMESPAN: Kernel =
-    Kernel::new("kql_range_timespan", Type::Dynamic, |args| range(args, |t| json::quote(&kql::timespan::format(t))));
+pub static RANGE_LONG: Kernel = Kernel::new("kql_range_long", Type::Dynamic, |args| range(args, 1, |n| n.to_string()));
+pub static RANGE_DATETIME: Kernel = Kernel::new("kql_range_datetime", Type::Dynamic, |args| {
+    range(args, TICKS_PER_HOUR, |t| json::quote(&kql::datetime::format(t)))
+});
+pub static RANGE_TIMESPAN: Kernel = Kernel::new("kql_range_timespan", Type::Dynamic, |args| {
+    range(args, TICKS_PER_HOUR, |t| json::quote(&kql::timespan::format(t)))
+});
 
-fn range(args: &Args, print: fn(i64) -> String) -> Result<ArrayRef> {
-    let (starts, ends, steps) = (args.longs(0), args.longs(1), args.longs(2));
+fn range(args: &Args, usual_step: i64, print: fn(i64) -> String) -> Result<ArrayRef> {
+    let (starts, ends) = (args.longs(0), args.longs(1));
+    let steps = (args.len() > 2).then(|| args.longs(2));
     Ok(args.make_strings(|i| {
-        let (start, end, step) = (starts.get(i)?, ends.get(i)?, steps.get(i)?);
+        let step = steps.as_ref().map_or(Some(usual_step), |s| s.get(i))?;
+        let (start, end) = (starts.get(i)?, ends.get(i)?);
         let values = std::iter::successors(Some(start), |n| n.checked_add(step));
         let inside = values.take_while(|n| step != 0 && if step > 0 { *n <= end } else { *n >= end });
         Some(json::array(inside.take(ARRAY_ELEMENTS_MAX).map(print)))

@@ -181,8 +181,10 @@ fn parse_v6(text: &str) -> Option<(u128, u32)> {
         let prefix = prefix.unwrap_or(32);
         return (prefix <= 32).then(|| (address.to_ipv6_mapped().to_bits(), prefix + 96));
     }
+    // The prefix of an address that ends in an IPv4 one is that one's.
+    let is_mixed = address.contains('.');
     let address: Ipv6Addr = address.parse().ok()?;
-    let prefix = prefix.unwrap_or(128);
+    let prefix = if is_mixed { prefix.filter(|p| *p <= 32).unwrap_or(32) + 96 } else { prefix.unwrap_or(128) };
     (prefix <= 128).then(|| (address.to_bits(), prefix))
 }
 

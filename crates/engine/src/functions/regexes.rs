@@ -145,19 +145,38 @@ pub static EXTRACT: Kernel = Kernel::new("kql_extract", Type::String, |args| {
 pub static EXTRACT_ALL: Kernel = Kernel::new("kql_extract_all", Type::Dynamic, |args| {
     let texts = args.strings(1);
     strings_by_regex(args, 0, |i, regex| {
-        let mut matches = Vec::new();
-        for captures in regex.captures_iter(texts.get(i).unwrap_or("")) {
-            let groups: Vec<String> =
-                captures.iter().skip(1).map(|g| json::quote(g.map_or("", |m| m.as_str()))).collect();
-            matches.push(match groups.len() {
-                0 => json::quote(&captures[0]),
-                1 => groups[0].clone(),
-                _ => format!("[{}]", groups.join(",")),
-            });
-        }
-        (!matches.is_empty()).then(|| format!("[{}]", matches.join(",")))
+        let groups: Vec<usize> = (1..regex.captures_len()).collect();
+        all_matches(regex, texts.get(i).unwrap_or(""), &groups)
     })
 });
+
+/// `extract_all(regex, groups, text)`: the groups of these numbers.
+pub static EXTRACT_GROUPS: Kernel = Kernel::new("kql_extract_groups", Type::Dynamic, |args| {
+    let (wanted, texts) = (args.strings(1), args.strings(2));
+    strings_by_regex(args, 0, |i, regex| {
+        let groups = match json::tree(wanted.get(i)?) {
+            serde_json::Value::Array(groups) => groups,
+            _ => return None,
+        };
+        let numbers = groups.iter().filter_map(serde_json::Value::as_u64).filter_map(|n| usize::try_from(n).ok());
+        all_matches(regex, texts.get(i).unwrap_or(""), &numbers.collect::<Vec<_>>())
+    })
+});
+
+/// The groups of every match, in an array each where there are several; `None` without a match.
+fn all_matches(regex: &Regex, text: &str, groups: &[usize]) -> Option<String> {
+    let mut matches = Vec::new();
+    for captures in regex.captures_iter(text) {
+        let found: Vec<String> =
+            groups.iter().map(|g| json::quote(captures.get(*g).map_or("", |m| m.as_str()))).collect();
+        matches.push(match found.as_slice() {
+            [] => json::quote(&captures[0]),
+            [only] => only.clone(),
+            several => json::array(several),
+        });
+    }
+    (!matches.is_empty()).then(|| json::array(matches))
+}
 
 /// `replace_regex(text, regex, rewrite)`, `\1` in the rewrite standing for a group.
 pub static REPLACE_REGEX: Kernel = Kernel::new("kql_replace_regex", Type::String, |args| {
@@ -252,7 +271,9 @@ pub static INDEXOF_REGEX: Kernel = Kernel::new("kql_indexof_regex", Type::Long, 
         let option = |k: usize, usual: i64| if k < args.len() { args.longs(k).get(i) } else { Some(usual) };
         let (start, length, occurrence) = (option(2, 0)?, option(3, -1)?, option(4, 1)?);
         let count = text.chars().count() as i64;
-        let start = if start < 0 { (count + start).max(0) } else { start };
+        if start < 0 {
+            return None;
+        }
         let end = if length < 0 { count } else { start.saturating_add(length).min(count) };
         if start > count {
             return Some(-1);

@@ -28,6 +28,8 @@ pub enum Parameter {
     Dynamic,
     /// A value of any type, turned into a dynamic one.
     Value,
+    /// A value of any type but dynamic, turned into a dynamic one.
+    Plain,
 }
 
 /// One way to call a function.
@@ -63,7 +65,7 @@ pub(super) const fn repeating(
     Signature { name, parameters, required, repeats: true, kernel }
 }
 
-use Parameter::{Bool, DateTime, Dynamic, Int, Integer, Number, Pattern, Printed, Text, TimeSpan, Value};
+use Parameter::{Bool, DateTime, Dynamic, Int, Integer, Number, Pattern, Plain, Printed, Text, TimeSpan, Value};
 
 /// Every function with a plain signature.
 pub fn all() -> impl Iterator<Item = &'static Signature> {
@@ -91,6 +93,7 @@ static SIGNATURES: &[Signature] = &[
     fixed("trim_end", &[Pattern, Text], &regexes::TRIM_END),
     optional("countof", &[Text, Text, Text], 2, &regexes::COUNTOF),
     fixed("extract_all", &[Pattern, Text], &regexes::EXTRACT_ALL),
+    fixed("extract_all", &[Pattern, Dynamic, Text], &regexes::EXTRACT_GROUPS),
     fixed("base64_encode_tostring", &[Text], &string::BASE64_ENCODE),
     fixed("base64_decode_tostring", &[Text], &string::BASE64_DECODE),
     fixed("base64_decodestring", &[Text], &string::BASE64_DECODE),
@@ -125,7 +128,15 @@ static SIGNATURES: &[Signature] = &[
     fixed("hash_md5", &[Printed], &codec::MD5),
     fixed("hash_sha1", &[Printed], &codec::SHA1),
     fixed("hash_sha256", &[Printed], &codec::SHA256),
+    optional("hash", &[Integer, Integer], 1, &codec::XXHASH64_LONG),
+    optional("hash", &[DateTime, Integer], 1, &codec::XXHASH64_LONG),
+    optional("hash", &[TimeSpan, Integer], 1, &codec::XXHASH64_LONG),
+    optional("hash", &[Number, Integer], 1, &codec::XXHASH64_REAL),
     optional("hash", &[Printed, Integer], 1, &codec::XXHASH64),
+    optional("hash_xxhash64", &[Integer, Integer], 1, &codec::XXHASH64_LONG),
+    optional("hash_xxhash64", &[DateTime, Integer], 1, &codec::XXHASH64_LONG),
+    optional("hash_xxhash64", &[TimeSpan, Integer], 1, &codec::XXHASH64_LONG),
+    optional("hash_xxhash64", &[Number, Integer], 1, &codec::XXHASH64_REAL),
     optional("hash_xxhash64", &[Printed, Integer], 1, &codec::XXHASH64),
     fixed("new_guid", &[], &codec::NEW_GUID),
     fixed("base64_decode_toarray", &[Text], &codec::DECODE_TOARRAY),
@@ -147,7 +158,7 @@ static SIGNATURES: &[Signature] = &[
     fixed("array_iff", &[Dynamic, Value, Value], &array::IFF),
     fixed("array_iif", &[Dynamic, Value, Value], &array::IFF),
     repeating("zip", &[Dynamic], 2, &array::ZIP),
-    fixed("repeat", &[Value, Integer], &array::REPEAT),
+    fixed("repeat", &[Plain, Integer], &array::REPEAT),
     fixed("jaccard_index", &[Dynamic, Dynamic], &array::JACCARD_INDEX),
     fixed("bag_remove_keys", &[Dynamic, Dynamic], &array::BAG_REMOVE_KEYS),
     fixed("bag_set_key", &[Dynamic, Text, Value], &array::BAG_SET_KEY),
@@ -239,9 +250,9 @@ static SIGNATURES: &[Signature] = &[
     fixed("binary_shift_right", &[Integer, Integer], &math::SHIFT_RIGHT),
     fixed("bitset_count_ones", &[Integer], &math::COUNT_ONES),
     // Arrays of a range.
-    fixed("range", &[Integer, Integer, Integer], &dynamic::RANGE_LONG),
-    fixed("range", &[DateTime, DateTime, TimeSpan], &dynamic::RANGE_DATETIME),
-    fixed("range", &[TimeSpan, TimeSpan, TimeSpan], &dynamic::RANGE_TIMESPAN),
+    optional("range", &[Integer, Integer, Integer], 2, &dynamic::RANGE_LONG),
+    optional("range", &[DateTime, DateTime, TimeSpan], 2, &dynamic::RANGE_DATETIME),
+    optional("range", &[TimeSpan, TimeSpan, TimeSpan], 2, &dynamic::RANGE_TIMESPAN),
     // Networks.
     fixed("ipv4_is_private", &[Text], &network::IPV4_IS_PRIVATE),
     optional("ipv4_is_match", &[Text, Text, Integer], 2, &network::IPV4_IS_MATCH),
@@ -279,7 +290,8 @@ impl Parameter {
             | (TimeSpan, Type::TimeSpan)
             | (Dynamic | Value, Type::Dynamic) => 0,
             (Number, Type::Long | Type::Int | Type::Decimal) => 1,
-            (Value | Printed, _) => 1,
+            (Plain, Type::Dynamic) => return None,
+            (Value | Printed | Plain, _) => 1,
             (Text, Type::Dynamic) => 2,
             _ => return None,
         })
@@ -294,7 +306,7 @@ impl Parameter {
             Bool => Type::Bool,
             DateTime => Type::DateTime,
             TimeSpan => Type::TimeSpan,
-            Dynamic | Value => Type::Dynamic,
+            Dynamic | Value | Plain => Type::Dynamic,
         }
     }
 
@@ -312,6 +324,7 @@ impl Parameter {
             TimeSpan => "a timespan",
             Dynamic => "a dynamic value",
             Value => "a value",
+            Plain => "a value that is not dynamic",
         }
     }
 }

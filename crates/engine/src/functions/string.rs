@@ -80,9 +80,9 @@ pub static INDEXOF: Kernel = Kernel::new("kql_indexof", Type::Long, |args| {
         let from = if start(i) < 0 { (count + start(i)).max(0) } else { start(i) };
         let to = if length(i) < 0 { count } else { (from + length(i)).min(count) };
         let window = text.char_indices().enumerate().filter(|(n, _)| (*n as i64) >= from);
-        let wanted = search.chars().count() as i64;
+        // The range is that of the places where a match may begin.
         let hit = window
-            .filter(|(n, (at, _))| *n as i64 + wanted <= to && text[*at..].starts_with(search))
+            .filter(|(n, (at, _))| (*n as i64) < to && text[*at..].starts_with(search))
             .nth(occurrence(i) as usize - 1);
         Some(hit.map_or(-1, |(n, _)| n as i64))
     }))
@@ -238,21 +238,35 @@ pub static TRANSLATE: Kernel = Kernel::new("kql_translate", Type::String, |args|
     }))
 });
 
-/// `replace_strings(text, lookups, replacements)`, one after the other.
+/// `replace_strings(text, lookups, replacements)`: in one pass, so that no replacement is replaced.
 pub static REPLACE_STRINGS: Kernel = Kernel::new("kql_replace_strings", Type::String, |args| {
     let (texts, lookups, replacements) = (args.strings(0), args.strings(1), args.strings(2));
     Ok(args.make_strings(|i| {
+        let text = texts.get(i).unwrap_or("");
         let lookups = json::strings(lookups.get(i)?);
-        let given = replacements.get(i)?;
-        let replacements = if json::kind(given) == json::Kind::Array {
-            json::strings(given)
-        } else {
-            vec![json::to_text(given).into_owned(); lookups.len()]
+        let replacements = json::tree(replacements.get(i)?);
+        // What is no text replaces nothing, but what it stands for is passed over all the same.
+        let replacement = |place: usize| match &replacements {
+            serde_json::Value::Array(items) => items.get(place).and_then(serde_json::Value::as_str),
+            single => single.as_str(),
         };
-        let replace = |text: String, (lookup, with): (&String, &String)| {
-            if lookup.is_empty() { text } else { text.replace(lookup.as_str(), with) }
-        };
-        Some(lookups.iter().zip(&replacements).fold(texts.get(i).unwrap_or("").to_owned(), replace))
+        let mut out = String::with_capacity(text.len());
+        let mut at = 0;
+        while at < text.len() {
+            let rest = &text[at..];
+            match lookups.iter().position(|lookup| !lookup.is_empty() && rest.starts_with(lookup.as_str())) {
+                Some(place) => {
+                    out.push_str(replacement(place).unwrap_or(&lookups[place]));
+                    at += lookups[place].len();
+                }
+                None => {
+                    let width = rest.chars().next().map_or(1, char::len_utf8);
+                    out.push_str(&rest[..width]);
+                    at += width;
+                }
+            }
+        }
+        Some(out)
     }))
 });
 
