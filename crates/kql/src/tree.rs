@@ -123,6 +123,16 @@ pub enum OperatorKind {
     },
     /// `evaluate plugin(arguments) : (schema)`.
     Evaluate(Evaluate),
+    /// `search`.
+    Search(Search),
+    /// `top-nested` with its levels, outermost first.
+    TopNested(Vec<NestedLevel>),
+    /// `top-hitters count of value [by weight]`.
+    TopHitters {
+        count: Expr,
+        of: NamedExpr,
+        by: Option<Expr>,
+    },
     /// `partition by key (operators)`: operators applied to the rows of each key by themselves.
     Partition {
         by: Name,
@@ -229,6 +239,26 @@ pub struct MvExpand {
     pub limit: Option<Expr>,
     /// True for the legacy spelling `mvexpand`, which keeps 128 rows per input row.
     pub is_legacy: bool,
+}
+
+/// `search [kind=...] [in (tables)] predicate`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Search {
+    pub is_case_sensitive: bool,
+    /// The tables to search; empty for those that are piped in, or all there are.
+    pub tables: Vec<UnionLeg>,
+    /// A condition in which a bare string is a term that any column may hold.
+    pub predicate: Expr,
+}
+
+/// `[count] of value [with others = name] by aggregate [asc]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NestedLevel {
+    pub count: Option<Expr>,
+    pub of: NamedExpr,
+    pub others: Option<Expr>,
+    pub by: NamedExpr,
+    pub ascending: bool,
 }
 
 /// A plugin and what it is given.
@@ -415,6 +445,8 @@ pub enum BinaryOperator {
     Multiply,
     Divide,
     Modulo,
+    /// `column: "term"` in `search`.
+    Search,
     /// One of the word operators on strings.
     Text(TextOperator),
 }
@@ -482,6 +514,7 @@ impl BinaryOperator {
             BinaryOperator::Multiply => "*",
             BinaryOperator::Divide => "/",
             BinaryOperator::Modulo => "%",
+            BinaryOperator::Search => ":",
             BinaryOperator::Text(text) => return text.text(),
         };
         symbol.to_owned()

@@ -144,7 +144,7 @@ impl<'q> Binder<'q> {
         found.map(|typed| (typed, side)).ok_or_else(|| Diagnostic::semantic(expr.span, "unknown column").into())
     }
 
-    fn join_relations(
+    pub(super) fn join_relations(
         &mut self,
         left: Relation,
         right: Relation,

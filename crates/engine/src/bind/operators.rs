@@ -55,6 +55,7 @@ impl<'q> Binder<'q> {
                 let operator = if operator == BinaryOperator::And { Operator::And } else { Operator::Or };
                 Ok(Typed::new(binary_expr(a, operator, b), Type::Bool))
             }
+            BinaryOperator::Search => Err(Diagnostic::syntax(span, "':' stands in 'search' alone").into()),
             BinaryOperator::Text(_) | BinaryOperator::EqualIgnoreCase | BinaryOperator::NotEqualIgnoreCase => {
                 self.text_operator(operator, left, right, scope)
             }

@@ -259,6 +259,9 @@ impl<'q> Binder<'q> {
         if let OperatorKind::Union(union) = &operator.kind {
             return self.union(input, union, span, names);
         }
+        if let OperatorKind::Search(search) = &operator.kind {
+            return self.search(input, search, span, names);
+        }
         let Some(input) = input else {
             return match &operator.kind {
                 OperatorKind::Print(items) => self.print(items, span, names),
@@ -368,6 +371,10 @@ impl<'q> Binder<'q> {
             OperatorKind::MvExpand(expand) => self.mv_expand(input, expand, span, names),
             OperatorKind::MvApply { expand, body } => self.mv_apply(input, expand, body, span, names),
             OperatorKind::Evaluate(evaluate) => self.evaluate(input, evaluate, span, names),
+            OperatorKind::TopNested(levels) => self.top_nested(input, levels, span, names),
+            OperatorKind::TopHitters { count, of, by } => {
+                self.top_hitters(input, (count, of, by.as_ref()), span, names)
+            }
             OperatorKind::Partition { by, body } => self.partition(input, by, body, span, names),
             OperatorKind::Render { visualization, properties } => {
                 let text = |e: &Expr| match &e.kind {
@@ -386,7 +393,7 @@ impl<'q> Binder<'q> {
             OperatorKind::Print(_) | OperatorKind::Range { .. } => {
                 Err(Diagnostic::syntax(span, "this operator takes no rows").into())
             }
-            OperatorKind::Union(_) | OperatorKind::Error => {
+            OperatorKind::Union(_) | OperatorKind::Search(_) | OperatorKind::Error => {
                 Err(Diagnostic::syntax(span, "this operator could not be read").into())
             }
         }
@@ -505,7 +512,7 @@ impl<'q> Binder<'q> {
         relation.project(outputs, span)
     }
 
-    fn row_count(&mut self, expr: &'q Expr, scope: &Scope<'q, '_>) -> Result<usize> {
+    pub(super) fn row_count(&mut self, expr: &'q Expr, scope: &Scope<'q, '_>) -> Result<usize> {
         let count = self.constant_long(expr, "the number of rows", scope)?;
         usize::try_from(count)
             .map_err(|_| Diagnostic::semantic(expr.span, "the number of rows must not be negative").into())

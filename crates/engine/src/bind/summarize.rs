@@ -473,7 +473,13 @@ impl<'q> Binder<'q> {
         Ok(usize::try_from(limit).unwrap_or(0).min(COLLECTED_MAX))
     }
 
-    fn sum(&mut self, value: Typed, filter: Option<Plan>, summary: &mut Summary<'_>, span: Span) -> Result<Typed> {
+    pub(super) fn sum(
+        &mut self,
+        value: Typed,
+        filter: Option<Plan>,
+        summary: &mut Summary<'_>,
+        span: Span,
+    ) -> Result<Typed> {
         let of = match value.value_type {
             Type::Int | Type::Long => Type::Long,
             Type::Real | Type::TimeSpan | Type::Decimal => value.value_type,

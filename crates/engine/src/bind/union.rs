@@ -34,7 +34,22 @@ impl<'q> Binder<'q> {
         if let Some(input) = input {
             legs.push((input.table.clone().unwrap_or_else(|| "union_arg0".to_owned()), input));
         }
-        for leg in &union.legs {
+        self.add_legs(&mut legs, &union.legs, union.is_fuzzy, names)?;
+        if legs.is_empty() {
+            return Err(Diagnostic::semantic(span, "none of the tables of this union can be found").into());
+        }
+        self.unite(legs, union.with_source.as_ref(), outer, span)
+    }
+
+    /// Adds what the legs of a union stand for, each with its label.
+    pub(super) fn add_legs(
+        &mut self,
+        legs: &mut Vec<(String, Relation)>,
+        added: &'q [UnionLeg],
+        is_fuzzy: bool,
+        names: &Names<'q>,
+    ) -> Result<()> {
+        for leg in added {
             match leg {
                 UnionLeg::Wildcard(pattern) => {
                     for (view, function, scope) in names.views() {
@@ -69,19 +84,16 @@ impl<'q> Binder<'q> {
                     };
                     match bound {
                         Ok(relation) => legs.push((label, relation)),
-                        Err(Stop::Diagnostic(d)) if union.is_fuzzy && d.is_missing_table => {}
+                        Err(Stop::Diagnostic(d)) if is_fuzzy && d.is_missing_table => {}
                         Err(stop) => return Err(stop),
                     }
                 }
             }
         }
-        if legs.is_empty() {
-            return Err(Diagnostic::semantic(span, "none of the tables of this union can be found").into());
-        }
-        self.unite(legs, union.with_source.as_ref(), outer, span)
+        Ok(())
     }
 
-    fn unite(
+    pub(super) fn unite(
         &mut self,
         legs: Vec<(String, Relation)>,
         with_source: Option<&Name>,

@@ -49,6 +49,7 @@ impl Parser<'_> {
                 TokenKind::Symbol(Symbol::NotEqual | Symbol::LessGreater) => Some(BinaryOperator::NotEqual),
                 TokenKind::Symbol(Symbol::EqualTilde) => Some(BinaryOperator::EqualIgnoreCase),
                 TokenKind::Symbol(Symbol::NotTilde) => Some(BinaryOperator::NotEqualIgnoreCase),
+                TokenKind::Symbol(Symbol::Colon) if self.in_search => Some(BinaryOperator::Search),
                 _ => None,
             };
             if let Some(operator) = symbol {

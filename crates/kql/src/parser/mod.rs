@@ -36,7 +36,7 @@ pub fn parse(source: &str) -> Parsed {
         return Parsed { script: Script::default(), diagnostics };
     }
     let (tokens, diagnostics) = lex(source);
-    let mut parser = Parser { source, tokens, at: 0, diagnostics, depth: 0, silenced: false };
+    let mut parser = Parser { source, tokens, at: 0, diagnostics, depth: 0, in_search: false, silenced: false };
     let script = parser.script(false);
     let mut diagnostics = parser.diagnostics;
     diagnostics.sort_by_key(|d| (d.span.start, d.span.end));
@@ -50,6 +50,8 @@ pub(crate) struct Parser<'a> {
     at: usize,
     diagnostics: Vec<Diagnostic>,
     depth: usize,
+    /// Whether `:` is an operator here.
+    in_search: bool,
     /// Set after an error until the next pipe or statement, so that one slip makes one finding.
     silenced: bool,
 }

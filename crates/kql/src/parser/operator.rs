@@ -4,8 +4,8 @@ use super::Parser;
 use crate::token::{Symbol, TokenKind};
 use crate::tree::{
     ColumnDeclaration, Evaluate, Expr, ExprKind, Join, Literal, MakeSeries, MvExpand, MvExpandColumn, Name, NamedExpr,
-    Operator, OperatorKind, Parse, ParseKv, ParseMode, ParsePart, Pipeline, PluginSchema, ReorderKey, SeriesAggregate,
-    SortKey, Source, Union, UnionLeg,
+    NestedLevel, Operator, OperatorKind, Parse, ParseKv, ParseMode, ParsePart, Pipeline, PluginSchema, ReorderKey,
+    Search, SeriesAggregate, SortKey, Source, Union, UnionLeg,
 };
 use crate::{Diagnostic, Span, Type};
 
@@ -29,9 +29,6 @@ const KNOWN: &[&str] = &[
     "project-by-names",
     "reduce",
     "scan",
-    "search",
-    "top-hitters",
-    "top-nested",
     "execute-and-cache",
     "graph",
     "__partitionby",
@@ -75,6 +72,9 @@ const SUPPORTED: &[&str] = &[
     "mv-apply",
     "partition",
     "evaluate",
+    "search",
+    "top-nested",
+    "top-hitters",
 ];
 
 impl Parser<'_> {
@@ -124,6 +124,7 @@ impl Parser<'_> {
             "range" => self.range(),
             "union" => self.union(),
             "evaluate" => self.evaluate(),
+            "search" => self.search(),
             _ => self.refuse(&word, span),
         };
         Some(Operator { kind, span: self.span_from(start) })
@@ -221,6 +222,15 @@ impl Parser<'_> {
                 OperatorKind::MvApply { expand, body: self.body() }
             }
             "evaluate" => self.evaluate(),
+            "search" => self.search(),
+            "top-nested" => self.top_nested(),
+            "top-hitters" => {
+                let count = self.expression();
+                self.expect_word("of");
+                let of = self.named_expression();
+                let by = self.take_word("by").then(|| self.expression());
+                OperatorKind::TopHitters { count, of, by }
+            }
             "partition" => {
                 self.hints(&[]);
                 self.expect_word("by");
@@ -419,6 +429,56 @@ impl Parser<'_> {
             return UnionLeg::Wildcard(self.name_pattern());
         }
         UnionLeg::Pipeline(self.operand_pipeline())
+    }
+
+    fn search(&mut self) -> OperatorKind {
+        let mut is_case_sensitive = false;
+        for (_, value) in self.hints(&["kind"]) {
+            if let Some(word) = self.word_of(value) {
+                match word.text.as_str() {
+                    "case_sensitive" => is_case_sensitive = true,
+                    "case_insensitive" | "default" => {}
+                    _ => self.report(Diagnostic::syntax(word.span, "expected 'case_sensitive' or 'case_insensitive'")),
+                }
+            }
+        }
+        let mut tables = Vec::new();
+        if self.at_word("in") && self.peek_ahead(1).kind == TokenKind::Symbol(Symbol::OpenParen) {
+            self.advance();
+            self.expect_symbol(Symbol::OpenParen);
+            tables = self.comma_separated(Self::union_leg);
+            self.expect_symbol(Symbol::CloseParen);
+        }
+        let outer = std::mem::replace(&mut self.in_search, true);
+        let predicate = self.expression();
+        self.in_search = outer;
+        OperatorKind::Search(Search { is_case_sensitive, tables, predicate })
+    }
+
+    fn top_nested(&mut self) -> OperatorKind {
+        let levels = self.comma_separated(|p| {
+            // The word stands before each level, with a dash.
+            if p.at_word("top") && p.peek_ahead(1).kind == TokenKind::Symbol(Symbol::Minus) {
+                p.dashed_word();
+            }
+            let count = (!p.at_word("of")).then(|| p.expression());
+            p.expect_word("of");
+            let of = p.named_expression();
+            let mut others = None;
+            if p.take_word("with") {
+                p.expect_word("others");
+                p.expect_symbol(Symbol::Equal);
+                others = Some(p.expression());
+            }
+            p.expect_word("by");
+            let by = p.named_expression();
+            let ascending = p.take_word("asc");
+            if !ascending {
+                p.take_word("desc");
+            }
+            NestedLevel { count, of, others, by, ascending }
+        });
+        OperatorKind::TopNested(levels)
     }
 
     fn evaluate(&mut self) -> OperatorKind {
