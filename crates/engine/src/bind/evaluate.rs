@@ -277,13 +277,18 @@ fn argument<'q>(arguments: &'q [Argument], place: usize, name: &str) -> Option<&
 }
 
 /// The names that stand in an expression.
-fn names_in(expr: &Expr, found: &mut Vec<String>) {
+pub(super) fn names_in(expr: &Expr, found: &mut Vec<String>) {
     match &expr.kind {
         ExprKind::Name(name) => found.push(name.clone()),
         ExprKind::Call { arguments, .. } => arguments.iter().for_each(|a| names_in(&a.value, found)),
         ExprKind::Binary { left, right, .. } => {
             names_in(left, found);
             names_in(right, found);
+        }
+        ExprKind::Between { value, low, high, .. } => [value, low, high].into_iter().for_each(|e| names_in(e, found)),
+        ExprKind::Membership { value, list, .. } => {
+            names_in(value, found);
+            list.iter().for_each(|e| names_in(e, found));
         }
         ExprKind::Negate(inner) | ExprKind::Member { base: inner, .. } => names_in(inner, found),
         ExprKind::Index { base, index } => {

@@ -1,9 +1,12 @@
 //! `search`: rows in which a term stands, whatever the column.
 
+use super::evaluate::names_in;
 use super::expression::text;
-use super::relation::{self, Relation};
+use super::relation::{self, Column, Relation};
 use super::{Binder, Names, Result, Scope, Typed};
 use crate::functions::terms;
+use datafusion::arrow::array::AsArray;
+use datafusion::arrow::datatypes::Int64Type;
 use datafusion::logical_expr::{Expr as Plan, lit, not};
 use kql::tree::{BinaryOperator, Expr, ExprKind, Literal, Name, Search, TextMatch, TextOperator};
 use kql::{Diagnostic, Span, Type};
@@ -33,12 +36,52 @@ impl<'q> Binder<'q> {
         if legs.is_empty() {
             return Err(Diagnostic::semantic(span, "there are no tables to search").into());
         }
+        // Each table is filtered by itself, so that a term is looked for in its own columns alone. A column that the
+        // predicate names, and another table has, is empty here.
+        let mut named = Vec::new();
+        names_in(&search.predicate, &mut named);
+        let all: Vec<Column> = legs.iter().flat_map(|(_, leg)| leg.columns.clone()).collect();
+        let mut filtered: Vec<(String, Relation)> = Vec::with_capacity(legs.len());
+        for (label, leg) in legs {
+            let missing = named.iter().filter(|name| leg.find(name).is_none());
+            let missing = missing.filter_map(|name| all.iter().find(|c| c.name == *name));
+            let nulls: Vec<(String, Typed)> =
+                missing.map(|c| (c.name.clone(), relation::null(c.column_type))).collect();
+            let own = leg.outputs();
+            let leg = if nulls.is_empty() { leg } else { leg.extend(nulls, span)? };
+            let columns = leg.columns.clone();
+            let scope = Scope { names: names.clone(), columns: &columns };
+            let condition = self.search_condition(&search.predicate, search.is_case_sensitive, &scope)?;
+            let leg = leg.filter(condition, span)?;
+            let kept: Vec<(String, Typed)> =
+                leg.outputs().into_iter().filter(|(name, _)| own.iter().any(|(own, _)| own == name)).collect();
+            filtered.push((label, if kept.len() < leg.columns.len() { leg.project(kept, span)? } else { leg }));
+        }
+        let filtered = self.with_matches(filtered, span)?;
         let with_source = Name { text: TABLE.to_owned(), span };
-        let united = self.unite(legs, Some(&with_source), true, span)?;
-        let columns = united.columns.clone();
-        let scope = Scope { names: names.clone(), columns: &columns };
-        let condition = self.search_condition(&search.predicate, search.is_case_sensitive, &scope)?;
-        united.filter(condition, span)
+        self.unite(filtered, Some(&with_source), true, span)
+    }
+
+    /// The legs that have rows, found by a query of its own: the columns of all tables of a workspace are many
+    /// thousands, those of the few that a term stands in are not. The first leg where none has any.
+    fn with_matches(&mut self, legs: Vec<(String, Relation)>, span: Span) -> Result<Vec<(String, Relation)>> {
+        if legs.len() < 2 {
+            return Ok(legs);
+        }
+        let mut probes = Vec::with_capacity(legs.len());
+        for (i, (_, leg)) in legs.iter().enumerate() {
+            let number = Typed::new(super::expression::long(i as i64), Type::Long);
+            let probe = leg.clone().limit(1, span)?.project(vec![("leg".to_owned(), number)], span)?;
+            probes.push((String::new(), probe));
+        }
+        let probe = self.unite(probes, None, true, span)?;
+        let found = self.subquery(probe, span)?;
+        let numbers = found.batches.iter().flat_map(|b| b.column(0).as_primitive::<Int64Type>().values().to_vec());
+        let mut matching: Vec<usize> = numbers.filter_map(|n| usize::try_from(n).ok()).collect();
+        if matching.is_empty() {
+            matching.push(0);
+        }
+        Ok(legs.into_iter().enumerate().filter(|(i, _)| matching.contains(i)).map(|(_, leg)| leg).collect())
     }
 
     fn search_condition(&mut self, expr: &'q Expr, case_sensitive: bool, scope: &Scope<'q, '_>) -> Result<Plan> {
@@ -72,7 +115,7 @@ impl<'q> Binder<'q> {
     /// Whether any column holds the term.
     fn anywhere(&mut self, term: &str, case_sensitive: bool, span: Span, scope: &Scope<'q, '_>) -> Result<Plan> {
         let mut test: Option<Plan> = None;
-        for column in scope.columns.iter().filter(|c| c.name != TABLE) {
+        for column in scope.columns {
             let holds = self.holds(relation::column(column), term, case_sensitive, span)?;
             test = Some(match test {
                 Some(before) => before.or(holds),

@@ -5,8 +5,10 @@ use super::operators::exact;
 use super::relation::{Column, Relation, column, null, unique_name};
 use super::source::matches_pattern;
 use super::{Binder, Meaning, Names, Result, Scope, Stop, Typed, internal, unknown};
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, Union as LogicalUnion};
 use kql::tree::{ExprKind, Name, Source, Union, UnionLeg};
 use kql::{Diagnostic, Span, Type};
+use std::sync::Arc;
 
 /// A column of the result: matched by name and type.
 struct Output {
@@ -101,7 +103,8 @@ impl<'q> Binder<'q> {
         span: Span,
     ) -> Result<Relation> {
         let outputs = output_columns(&legs, outer);
-        let mut united: Option<Relation> = None;
+        let mut plans: Vec<Arc<LogicalPlan>> = Vec::with_capacity(legs.len());
+        let mut columns: Option<Vec<Column>> = None;
         for (label, leg) in legs {
             let mut projected: Vec<(String, Typed)> = Vec::new();
             if let Some(name) = with_source {
@@ -114,18 +117,18 @@ impl<'q> Binder<'q> {
                 projected.push((output.name.clone(), Typed::new(exact_literal(value.expr, of), of)));
             }
             let next = leg.plain(span)?.project(projected, span)?;
-            united = Some(match united {
-                None => next,
-                Some(all) => {
-                    let plan = next.builder.build().map_err(|e| internal(span, &e))?;
-                    let builder = all.builder.union(plan).map_err(|e| internal(span, &e))?;
-                    Relation::new(builder, all.columns)
-                }
-            });
+            plans.push(Arc::new(next.builder.build().map_err(|e| internal(span, &e))?));
+            columns.get_or_insert(next.columns);
         }
-        united
-            .map(|u| Relation { order: Vec::new(), table: None, ..u })
-            .ok_or_else(|| Diagnostic::semantic(span, "a union needs at least one table").into())
+        let Some(columns) = columns else {
+            return Err(Diagnostic::semantic(span, "a union needs at least one table").into());
+        };
+        // All at once: a union of unions would be planned anew for each.
+        let plan = match <[_; 1]>::try_from(plans) {
+            Ok([only]) => Arc::unwrap_or_clone(only),
+            Err(several) => LogicalPlan::Union(LogicalUnion::try_new(several).map_err(|e| internal(span, &e))?),
+        };
+        Ok(Relation::new(LogicalPlanBuilder::from(plan), columns))
     }
 }
 

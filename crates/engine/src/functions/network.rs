@@ -181,10 +181,8 @@ fn parse_v6(text: &str) -> Option<(u128, u32)> {
         let prefix = prefix.unwrap_or(32);
         return (prefix <= 32).then(|| (address.to_ipv6_mapped().to_bits(), prefix + 96));
     }
-    // The prefix of an address that ends in an IPv4 one is that one's.
-    let is_mixed = address.contains('.');
     let address: Ipv6Addr = address.parse().ok()?;
-    let prefix = if is_mixed { prefix.filter(|p| *p <= 32).unwrap_or(32) + 96 } else { prefix.unwrap_or(128) };
+    let prefix = prefix.unwrap_or(128);
     (prefix <= 128).then(|| (address.to_bits(), prefix))
 }
 
@@ -229,6 +227,9 @@ pub static PARSE_IPV6: Kernel = Kernel::new("kql_parse_ipv6", Type::String, |arg
     Ok(args.make_strings(|i| {
         let given = if args.len() > 1 { args.longs(1).get(i).and_then(|p| u32::try_from(p).ok()) } else { Some(128) };
         let found = texts.get(i).and_then(parse_v6).zip(given.filter(|p| *p <= 128)).map(|((address, own), given)| {
+            // Here the prefix of an address that ends in an IPv4 one is that one's.
+            let is_mixed = own <= 32 && texts.get(i).is_some_and(|t| t.contains('.'));
+            let own = if is_mixed { own + 96 } else { own };
             let groups = Ipv6Addr::from_bits(address & mask_v6(own.min(given))).segments();
             groups.map(|group| format!("{group:04x}")).join(":")
         });

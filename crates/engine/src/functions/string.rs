@@ -238,7 +238,7 @@ pub static TRANSLATE: Kernel = Kernel::new("kql_translate", Type::String, |args|
     }))
 });
 
-/// `replace_strings(text, lookups, replacements)`: in one pass, so that no replacement is replaced.
+/// `replace_strings(text, lookups, replacements)`: one lookup after the other, but no replacement is replaced.
 pub static REPLACE_STRINGS: Kernel = Kernel::new("kql_replace_strings", Type::String, |args| {
     let (texts, lookups, replacements) = (args.strings(0), args.strings(1), args.strings(2));
     Ok(args.make_strings(|i| {
@@ -250,23 +250,26 @@ pub static REPLACE_STRINGS: Kernel = Kernel::new("kql_replace_strings", Type::St
             serde_json::Value::Array(items) => items.get(place).and_then(serde_json::Value::as_str),
             single => single.as_str(),
         };
-        let mut out = String::with_capacity(text.len());
-        let mut at = 0;
-        while at < text.len() {
-            let rest = &text[at..];
-            match lookups.iter().position(|lookup| !lookup.is_empty() && rest.starts_with(lookup.as_str())) {
-                Some(place) => {
-                    out.push_str(replacement(place).unwrap_or(&lookups[place]));
-                    at += lookups[place].len();
+        // What one lookup has found is no longer there for the next.
+        let mut pieces: Vec<(&str, bool)> = vec![(text, false)];
+        for (place, lookup) in lookups.iter().enumerate().filter(|(_, lookup)| !lookup.is_empty()) {
+            let with = replacement(place).unwrap_or(lookup);
+            let mut next = Vec::with_capacity(pieces.len());
+            for (piece, is_done) in pieces {
+                if is_done {
+                    next.push((piece, true));
+                    continue;
                 }
-                None => {
-                    let width = rest.chars().next().map_or(1, char::len_utf8);
-                    out.push_str(&rest[..width]);
-                    at += width;
+                for (k, between) in piece.split(lookup.as_str()).enumerate() {
+                    if k > 0 {
+                        next.push((with, true));
+                    }
+                    next.push((between, false));
                 }
             }
+            pieces = next;
         }
-        Some(out)
+        Some(pieces.into_iter().map(|(piece, _)| piece).collect::<String>())
     }))
 });
 
