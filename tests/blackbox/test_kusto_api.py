@@ -37,7 +37,7 @@ def error(answer: Answer, status: int) -> dict:
     found = answer.json["error"]
     for name in ("code", "message", "@type", "@message"):
         assert isinstance(found[name], str) and found[name], found
-    assert found["@permanent"] is (status < 429)
+    assert found["@permanent"] is (status not in (429, 504))
     return found
 
 
@@ -85,8 +85,8 @@ def test_an_unknown_table_is_a_semantic_error(server):
 
 
 def test_an_operator_that_is_not_supported_is_refused_by_name(server):
-    found = error(ask(server, "SecurityAlert\n| make-series count() on TimeGenerated step 1h"), 400)
-    assert "'make-series' is not supported yet" in found["@message"]
+    found = error(ask(server, "SecurityAlert\n| macro-expand entity_group ['a'] as b (T)"), 400)
+    assert "'macro-expand' is not supported yet" in found["@message"]
     assert POSITION.search(found["@message"]).groups() == ("2", "3")
 
 
@@ -304,3 +304,71 @@ def test_an_empty_body_stores_nothing(server, table):
 
 def test_a_form_that_is_not_supported_is_refused_by_name(server, table):
     assert "avro" in error(server.ingest(table, b"x", "avro"), 400)["@message"]
+
+
+# Limits and what comes with a request
+
+
+def properties(server: Server, query: str, given) -> Answer:
+    return server.admin("POST", "/v1/rest/query", {"db": "default", "csl": query, "properties": given})
+
+
+def cut_off(answer: Answer) -> tuple[list, str]:
+    """The rows of a result that is cut off, and why it is."""
+    assert answer.status == 200, answer.text
+    *rows, last = answer.json["Tables"][0]["Rows"]
+    status = answer.json["Tables"][-2]
+    severity = [c["ColumnName"] for c in status["Columns"]].index("Severity")
+    assert status["Rows"][0][severity] == 2
+    return rows, last["Exceptions"][0]
+
+
+def test_a_result_over_the_limit_is_cut_off_and_says_so(server):
+    rows, why = cut_off(ask(server, "range x from 1 to 500001 step 1"))
+    assert len(rows) == 500_000
+    assert "E_QUERY_RESULT_SET_TOO_LARGE" in why and "500000 rows" in why
+    everything = ask(server, "set notruncation; range x from 1 to 500001 step 1").json["Tables"][0]["Rows"]
+    assert len(everything) == 500_001
+
+
+@pytest.mark.parametrize("as_text", [False, True])
+def test_limits_come_with_the_request_or_the_query(server, as_text):
+    given = {"Options": {"truncationmaxrecords": 3}}
+    rows, why = cut_off(properties(server, "range x from 1 to 9 step 1", json.dumps(given) if as_text else given))
+    assert rows == [[1], [2], [3]] and "3 rows" in why
+    rows, why = cut_off(ask(server, "set truncationmaxsize = 20; range x from 1 to 9 step 1 | extend y = 'abcdef'"))
+    assert rows == [[1, "abcdef"]] and "20 bytes" in why
+
+
+def test_a_query_ends_when_its_time_is_up(server):
+    slow = "range x from 1 to 100000000 step 1 | extend h = hash_sha256(tostring(x)) | summarize dcount(h)"
+    found = error(properties(server, slow, {"options": {"servertimeout": "00:00:00.5"}}), 504)
+    assert "servertimeout" in found["@message"]
+    assert ask(server, "print 1").status == 200
+    found = error(properties(server, "print 1", {"Options": {"servertimeout": "soon"}}), 400)
+    assert "servertimeout" in found["@message"]
+
+
+def test_query_parameters_come_with_the_request(server):
+    query = (
+        "declare query_parameters(n: long, s: string = 'none', d: datetime = datetime(2020-01-01), t: timespan = 1h);"
+        "print n, s, d, t"
+    )
+
+    def row(parameters: dict) -> list:
+        return properties(server, query, {"Parameters": parameters}).json["Tables"][0]["Rows"][0]
+
+    assert row({"n": 41}) == [41, "none", "2020-01-01T00:00:00.0000000Z", "01:00:00"]
+    sent = {"n": "long(5)", "s": "it's", "d": "datetime(2021-02-03)", "t": "2d"}
+    assert row(sent) == [5, "it's", "2021-02-03T00:00:00.0000000Z", "2.00:00:00"]
+    assert row({"n": "-7", "s": '"quoted; drop"'}) == [-7, "quoted; drop", "2020-01-01T00:00:00.0000000Z", "01:00:00"]
+    found = error(properties(server, query, {"Parameters": {"n": "many"}}), 400)
+    assert "line 1, column 26" in found["@message"] and "long" in found["@message"]
+
+
+def test_several_results_of_one_query(server):
+    answer = ask(server, "range x from 1 to 3 step 1 | fork (where x > 2) Small = (where x < 2)")
+    contents = answer.json["Tables"][-1]
+    names = [row[2] for row in contents["Rows"] if row[1] == "QueryResult"]
+    assert names == ["PrimaryResult", "Small"]
+    assert [t["Rows"] for t in answer.json["Tables"][:2]] == [[[3]], [[1]]]

@@ -12,11 +12,13 @@ pub mod cells;
 pub mod functions;
 pub mod json;
 mod range;
+mod scan;
 pub mod session;
 pub mod slot;
 pub mod types;
 mod windows;
 
 pub use bind::Visualization;
-pub use session::{Answer, Error, Limits, Prepared, Rows, Session};
+pub use datafusion::arrow::array::RecordBatch;
+pub use session::{Answer, Error, Limits, Prepared, QueryOptions, Rows, Session};
 pub use types::Column;

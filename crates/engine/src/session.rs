@@ -13,6 +13,7 @@ use datafusion::physical_plan::{ExecutionPlan, collect, execute_stream};
 use datafusion::prelude::SessionConfig;
 use futures::TryStreamExt;
 use kql::Diagnostic;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// A query may depend on at most this many others (`toscalar`, `in (T | …)`).
@@ -64,8 +65,19 @@ pub struct Session {
     limits: Limits,
 }
 
+/// What a request says beside the query.
+#[derive(Debug, Clone, Default)]
+pub struct QueryOptions {
+    /// What `now()` means, in ticks; the time of the call where none is given.
+    pub now_ticks: Option<i64>,
+    /// The values of `declare query_parameters(...)`, by name: literals of KQL, or texts.
+    pub parameters: HashMap<String, String>,
+}
+
 /// The rows of one statement, as they come.
 pub struct Rows {
+    /// What the query calls this result, where it names it.
+    pub name: Option<String>,
     pub columns: Vec<Column>,
     pub visualization: Option<Visualization>,
     /// Batches in the engine's Arrow types, fields in the order of `columns`.
@@ -75,6 +87,7 @@ pub struct Rows {
 /// The rows of one statement, all of them.
 #[derive(Debug, Clone)]
 pub struct Answer {
+    pub name: Option<String>,
     pub columns: Vec<Column>,
     pub visualization: Option<Visualization>,
     pub batches: Vec<RecordBatch>,
@@ -95,9 +108,14 @@ impl Prepared {
 }
 
 impl Rows {
+    /// The next rows; `None` after the last.
+    pub async fn next(&mut self) -> Result<Option<RecordBatch>, Error> {
+        Ok(self.stream.try_next().await?)
+    }
+
     pub async fn collect(self) -> Result<Answer, Error> {
         let batches = self.stream.try_collect().await?;
-        Ok(Answer { columns: self.columns, visualization: self.visualization, batches })
+        Ok(Answer { name: self.name, columns: self.columns, visualization: self.visualization, batches })
     }
 }
 
@@ -131,17 +149,18 @@ impl Session {
 
     /// Runs all statements of `text` against `database`; one result for each that returns rows, in order.
     pub async fn query(&self, catalog: &dyn Catalog, database: &str, text: &str) -> Result<Vec<Rows>, Error> {
-        self.query_at(catalog, database, text, kql::datetime::now()).await
+        self.query_with(catalog, database, text, &QueryOptions::default()).await
     }
 
-    /// As [`Session::query`], with `now()` meaning `now_ticks`.
-    pub async fn query_at(
+    /// As [`Session::query`], with what the request says beside the query.
+    pub async fn query_with(
         &self,
         catalog: &dyn Catalog,
         database: &str,
         text: &str,
-        now_ticks: i64,
+        options: &QueryOptions,
     ) -> Result<Vec<Rows>, Error> {
+        let now_ticks = options.now_ticks.unwrap_or_else(kql::datetime::now);
         let parsed = kql::parse(text);
         if !parsed.diagnostics.is_empty() {
             return Err(Error::Query(parsed.diagnostics));
@@ -149,7 +168,7 @@ impl Session {
         let mut known: Vec<SubqueryResult> = Vec::new();
         let bound = loop {
             // The binder borrows from this scope only, so nothing of it lives across the await below.
-            let outcome = Binder::new(catalog, database, now_ticks, &known).script(&parsed.script);
+            let outcome = Binder::new(catalog, database, now_ticks, &options.parameters, &known).script(&parsed.script);
             match outcome {
                 Ok(bound) => break bound,
                 Err(Stop::Diagnostic(diagnostic)) => return Err(Error::Query(vec![*diagnostic])),
@@ -182,7 +201,8 @@ impl Session {
         if !parsed.diagnostics.is_empty() {
             return Err(Error::Query(parsed.diagnostics));
         }
-        let outcome = Binder::new(catalog, database, kql::datetime::now(), &[]).script(&parsed.script);
+        let no_parameters = HashMap::new();
+        let outcome = Binder::new(catalog, database, kql::datetime::now(), &no_parameters, &[]).script(&parsed.script);
         let mut bound = match outcome {
             Ok(bound) => bound,
             Err(Stop::Diagnostic(diagnostic)) => return Err(Error::Query(vec![*diagnostic])),
@@ -205,6 +225,6 @@ impl Session {
         let state = self.state(parallelism);
         let physical = state.create_physical_plan(&bound.plan).await?;
         let stream = execute_stream(physical, state.task_ctx())?;
-        Ok(Rows { columns: bound.columns, visualization: bound.visualization, stream })
+        Ok(Rows { name: bound.name, columns: bound.columns, visualization: bound.visualization, stream })
     }
 }

@@ -1,14 +1,14 @@
 //! Runs the specification of the language: the Markdown files under `tests/spec`.
 //!
 //! A file holds prose and examples. An example is a block fenced as `kql` and what follows it: a Markdown table
-//! (the expected rows, in order when the query sorts, with the column types under the names), or a block fenced
-//! as `error` with the expected message. A block fenced as `kql setup` is put before each later query of the file.
+//! (the expected rows, in order when the query sorts, with the column types under the names), one for each result, or
+//! a block fenced as `error` with the expected message. A block fenced as `kql setup` is put before each later query of the file.
 
 #![allow(clippy::expect_used, clippy::panic)]
 
 use engine::catalog::FixedCatalog;
 use engine::cells::Cells;
-use engine::{Error, Limits, Session};
+use engine::{Answer, Error, Limits, QueryOptions, Session};
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -22,12 +22,13 @@ struct Example {
 }
 
 enum Expected {
-    Table(Vec<String>),
+    /// A table for each result.
+    Tables(Vec<Vec<String>>),
     Error(String),
 }
 
 fn examples(text: &str) -> Vec<Example> {
-    let mut examples = Vec::new();
+    let mut examples: Vec<Example> = Vec::new();
     let mut setup = String::new();
     let mut pending: Option<(usize, String)> = None;
     let mut lines = text.lines().enumerate().peekable();
@@ -53,14 +54,18 @@ fn examples(text: &str) -> Vec<Example> {
                 }
                 _ => {}
             }
-        } else if line.starts_with('|')
-            && let Some((at, query)) = pending.take()
-        {
+        } else if line.starts_with('|') {
             let mut table = vec![line.trim().to_owned()];
             while let Some((_, row)) = lines.next_if(|(_, l)| l.starts_with('|')) {
                 table.push(row.trim().to_owned());
             }
-            examples.push(Example { line: at, query, expected: Expected::Table(table) });
+            match (pending.take(), examples.last_mut()) {
+                (Some((line, query)), _) => {
+                    examples.push(Example { line, query, expected: Expected::Tables(vec![table]) });
+                }
+                (None, Some(Example { expected: Expected::Tables(tables), .. })) => tables.push(table),
+                (None, _) => {}
+            }
         }
     }
     assert!(pending.is_none(), "the last query has no expectation");
@@ -75,16 +80,22 @@ fn normal(row: &str) -> String {
     format!("| {} |", cells.join(" | "))
 }
 
-async fn run(session: &Session, query: &str) -> Result<Vec<String>, String> {
-    let now = kql::datetime::parse(NOW).expect("a datetime");
+async fn run(session: &Session, query: &str) -> Result<Vec<Vec<String>>, String> {
+    let options = QueryOptions { now_ticks: kql::datetime::parse(NOW), ..QueryOptions::default() };
     let catalog = FixedCatalog::default();
-    let outcome = session.query_at(&catalog, "default", query, now).await;
+    let outcome = session.query_with(&catalog, "default", query, &options).await;
     let describe = |error: Error| match error {
         Error::Query(diagnostics) => diagnostics.iter().map(|d| d.one_line(query)).collect::<Vec<_>>().join("\n"),
         other => other.to_string(),
     };
-    let mut results = outcome.map_err(describe)?;
-    let answer = results.pop().expect("a result").collect().await.map_err(describe)?;
+    let mut tables = Vec::new();
+    for rows in outcome.map_err(describe)? {
+        tables.push(printed(&rows.collect().await.map_err(describe)?));
+    }
+    Ok(tables)
+}
+
+fn printed(answer: &Answer) -> Vec<String> {
     let names: Vec<&str> = answer.columns.iter().map(|c| c.name.as_str()).collect();
     let types: Vec<&str> = answer.columns.iter().map(|c| c.column_type.name()).collect();
     let mut table = vec![format!("| {} |", names.join(" | ")), format!("| {} |", types.join(" | "))];
@@ -98,7 +109,7 @@ async fn run(session: &Session, query: &str) -> Result<Vec<String>, String> {
             table.push(format!("| {} |", cells.collect::<Vec<_>>().join(" | ")).replace("|  |", "| |"));
         }
     }
-    Ok(table.iter().map(|r| normal(r)).collect())
+    table.iter().map(|r| normal(r)).collect()
 }
 
 /// The expected table as it is written in the file: names, a rule with the types, rows.
@@ -127,18 +138,18 @@ async fn specification() {
                 (Expected::Error(wanted), Err(message)) => {
                     Some(format!("wanted error: {wanted}\ngot error: {message}"))
                 }
-                (Expected::Error(wanted), Ok(rows)) => {
-                    Some(format!("wanted error: {wanted}\ngot:\n{}", rows.join("\n")))
+                (Expected::Error(wanted), Ok(tables)) => {
+                    Some(format!("wanted error: {wanted}\ngot:\n{}", tables.concat().join("\n")))
                 }
-                (Expected::Table(_), Err(message)) => Some(format!("error: {message}")),
-                (Expected::Table(table), Ok(mut got)) => {
-                    let mut wanted = expected_table(table);
+                (Expected::Tables(_), Err(message)) => Some(format!("error: {message}")),
+                (Expected::Tables(tables), Ok(mut got)) => {
+                    let mut wanted: Vec<Vec<String>> = tables.iter().map(|t| expected_table(t)).collect();
                     let is_ordered = ["sort by", "order by", "top "].iter().any(|w| example.query.contains(w));
                     if !is_ordered {
-                        wanted[2..].sort();
-                        got[2..].sort();
+                        wanted.iter_mut().chain(&mut got).for_each(|table| table[2..].sort());
                     }
-                    (wanted != got).then(|| format!("wanted:\n{}\ngot:\n{}", wanted.join("\n"), got.join("\n")))
+                    let text = |tables: &[Vec<String>]| tables.concat().join("\n");
+                    (wanted != got).then(|| format!("wanted:\n{}\ngot:\n{}", text(&wanted), text(&got)))
                 }
             };
             match problem {

@@ -14,8 +14,29 @@ pub enum Statement {
     Let { name: Name, value: LetValue, span: Span },
     /// `set option [= value]`: a request option.
     Set { option: Name, value: Option<Expr>, span: Span },
+    /// `declare query_parameters(...)`: values that come with the request.
+    Parameters(Vec<Parameter>),
+    /// `declare pattern`: rows that are named by texts.
+    Pattern(Pattern),
     /// A tabular or scalar expression whose result is returned.
     Query(Pipeline),
+}
+
+/// `declare pattern name = (arguments)[path] { (texts).[text] = { body }; ... }`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pattern {
+    pub name: Name,
+    pub arguments: Vec<ColumnDeclaration>,
+    pub path: Option<ColumnDeclaration>,
+    pub cases: Vec<PatternCase>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct PatternCase {
+    pub arguments: Vec<Expr>,
+    pub path: Option<String>,
+    /// A function without parameters.
+    pub body: Function,
 }
 
 /// What stands right of a `let`.
@@ -95,6 +116,8 @@ pub enum OperatorKind {
     Project(Vec<NamedExpr>),
     ProjectAway(Vec<NamePattern>),
     ProjectKeep(Vec<NamePattern>),
+    /// `project-by-names`: texts, or arrays of texts, that name columns.
+    ProjectByNames(Vec<Expr>),
     ProjectRename(Vec<NamedExpr>),
     ProjectReorder(Vec<ReorderKey>),
     Summarize {
@@ -125,6 +148,15 @@ pub enum OperatorKind {
     Evaluate(Evaluate),
     /// `search`.
     Search(Search),
+    /// `find`.
+    Find(Find),
+    /// `fork`: several results of the same rows.
+    Fork(Vec<ForkLeg>),
+    /// `facet by columns with (operators)`: the values of each column, and a result of the rows.
+    Facet {
+        by: Vec<Name>,
+        body: Option<Vec<Operator>>,
+    },
     /// `top-nested` with its levels, outermost first.
     TopNested(Vec<NestedLevel>),
     /// `top-hitters count of value [by weight]`.
@@ -138,6 +170,8 @@ pub enum OperatorKind {
         by: Name,
         body: Vec<Operator>,
     },
+    /// `scan`.
+    Scan(Scan),
     /// `parse` and `parse-where`.
     Parse(Parse),
     ParseKv(ParseKv),
@@ -251,6 +285,32 @@ pub struct Search {
     pub predicate: Expr,
 }
 
+/// `find withsource=name in (tables) where predicate project columns`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Find {
+    pub with_source: Option<Name>,
+    /// The tables to look in; empty for all.
+    pub tables: Vec<UnionLeg>,
+    pub predicate: Expr,
+    /// `None` for `project-smart`, which is also what is done when nothing is said.
+    pub project: Option<FindProject>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct FindProject {
+    /// Columns, with a type where one is said.
+    pub columns: Vec<(Name, Option<Type>)>,
+    /// True for `pack_all()`: what is left goes into a bag.
+    pub packs: bool,
+}
+
+/// `name = (operators)` in `fork`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ForkLeg {
+    pub name: Option<Name>,
+    pub body: Vec<Operator>,
+}
+
 /// `[count] of value [with others = name] by aggregate [asc]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NestedLevel {
@@ -275,6 +335,39 @@ pub struct PluginSchema {
     /// True for `*` before the columns: those of the input come first.
     pub keeps_input: bool,
     pub columns: Vec<ColumnDeclaration>,
+}
+
+/// `scan with_match_id=name declare (columns) with (steps)`: sequences of rows that meet the conditions of the steps.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scan {
+    pub match_id: Option<Name>,
+    pub declared: Vec<ScanColumn>,
+    pub steps: Vec<ScanStep>,
+}
+
+/// A column that the steps assign, with its value where none has.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScanColumn {
+    pub column: ColumnDeclaration,
+    pub default: Option<Expr>,
+}
+
+/// `step name output=all: condition => column = value, ...`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScanStep {
+    pub name: Name,
+    pub output: ScanOutput,
+    pub condition: Expr,
+    pub assignments: Vec<NamedExpr>,
+}
+
+/// Which of the rows that meet a step are in the result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ScanOutput {
+    All,
+    /// The last of a run of rows that meet the same step.
+    Last,
+    None,
 }
 
 /// `parse value with pattern`.

@@ -8,12 +8,12 @@ mod api;
 pub mod auth;
 pub mod kusto;
 pub mod listen;
+pub mod queries;
 pub mod tls;
 
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::get;
-use engine::Session;
 use hub::Registry;
 use std::sync::Arc;
 use workspace::Workspaces;
@@ -21,7 +21,7 @@ use workspace::Workspaces;
 /// What the handlers share.
 pub struct Services {
     pub workspaces: Workspaces,
-    pub session: Session,
+    pub queries: queries::Queries,
     pub admin_token: auth::AdminToken,
     /// The database that a request without one means.
     pub default_database: String,

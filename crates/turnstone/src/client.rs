@@ -39,6 +39,14 @@ pub struct Client {
     token: String,
 }
 
+/// What a query gave.
+pub struct Answered {
+    /// The results, as Kusto's tables.
+    pub tables: Vec<Value>,
+    /// Why rows are missing, where they are.
+    pub missing: Option<String>,
+}
+
 /// An answer that says what is wrong.
 pub struct Refused {
     pub status: u16,
@@ -146,8 +154,8 @@ impl Client {
         Self::read(sent.map_err(|e| self.unreachable(&e))?)
     }
 
-    /// Runs a query; the tables of the answer, results first.
-    pub fn query(&self, database: &str, text: &str) -> Result<Vec<Value>, Refused> {
+    /// Runs a query or a command.
+    pub fn query(&self, database: &str, text: &str) -> Result<Answered, Refused> {
         let body = json!({ "db": database, "csl": text }).to_string();
         let path = if text.trim_start().starts_with('.') { "/v1/rest/mgmt" } else { "/v1/rest/query" };
         let mut answer = self.post(path, "application/json", body.as_bytes())?;
@@ -159,6 +167,17 @@ impl Client {
         if path.ends_with("query") {
             tables.truncate(tables.len().saturating_sub(3));
         }
-        Ok(tables)
+        let mut missing = None;
+        for rows in tables.iter_mut().filter_map(|table| table["Rows"].as_array_mut()) {
+            // In the place of rows that are missing stands an object that says why.
+            rows.retain(|row| match row.get("Exceptions") {
+                Some(reasons) => {
+                    missing = reasons[0].as_str().map(str::to_owned);
+                    false
+                }
+                None => true,
+            });
+        }
+        Ok(Answered { tables, missing })
     }
 }

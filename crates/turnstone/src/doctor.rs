@@ -54,7 +54,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     if !report.line("server", health) {
         return finish(&report);
     }
-    let query = |text: &str| client.query("default", text).map_err(|r| r.message);
+    let query = |text: &str| client.query("default", text).map(|a| a.tables).map_err(|r| r.message);
     let access = query("print 1").map(|_| "the token is good and queries run".to_owned());
     if !report.line("queries", access) {
         return finish(&report);

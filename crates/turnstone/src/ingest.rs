@@ -34,7 +34,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     let client = Client::new(&options.server)?;
     // A column's name in `['…']` may hold anything but the closing pair.
     let quoted = options.table.replace(['\'', '\\'], "");
-    let empty = client.query(&options.workspace, &format!("['{quoted}'] | take 0"))?;
+    let empty = client.query(&options.workspace, &format!("['{quoted}'] | take 0"))?.tables;
     let names = empty.first().map(|t| Table::from_kusto(t).names).unwrap_or_default();
     let mut total = 0;
     for path in &options.files {

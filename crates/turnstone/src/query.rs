@@ -40,10 +40,12 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     }
     let fallback = if std::io::stdout().is_terminal() { Format::Table } else { Format::Csv };
     let format = options.format.unwrap_or(fallback);
+    let mut missing = None;
     let tables = if options.files.is_empty() {
         let client = Client::new(&options.server)?;
         let answer = client.query(&options.workspace, &text).map_err(|refused| explain(refused.into(), &text))?;
-        answer.iter().map(Table::from_kusto).collect()
+        missing = answer.missing;
+        answer.tables.iter().map(Table::from_kusto).collect()
     } else {
         on_files(&options.files, &text)?
     };
@@ -53,7 +55,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
         }
         print!("{}", table.print(format));
     }
-    Ok(())
+    missing.map_or(Ok(()), |why| Err(Failure::run(why)))
 }
 
 /// Shows where in the query the fault is: by this program's own parser, or by the place that the server names.

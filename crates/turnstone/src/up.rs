@@ -9,12 +9,14 @@ use hub::Registry;
 use hub::https::Door;
 use iothub::ConnectionString;
 use server::auth::AdminToken;
+use server::queries::Queries;
 use server::{Services, listen, tls};
 use std::net::SocketAddr;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use workspace::Workspaces;
 
@@ -56,13 +58,17 @@ pub fn run(options: Options) -> Result<(), Failure> {
     let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(is_terminal).init();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::run)?;
-    let result = runtime.block_on(serve(options));
+    // Queries have threads of their own: a heavy one keeps no device waiting.
+    let queries =
+        tokio::runtime::Builder::new_multi_thread().thread_name("query").enable_all().build().map_err(Failure::run)?;
+    let result = runtime.block_on(serve(options, queries.handle().clone()));
     // Queries that are still computing do not hold up the end.
+    queries.shutdown_background();
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
 }
 
-async fn serve(options: Options) -> Result<(), Failure> {
+async fn serve(options: Options, query_threads: Handle) -> Result<(), Failure> {
     // First of all, so that a stop at any moment from here on is one in order.
     let mut terminate = signal(SignalKind::terminate()).map_err(Failure::run)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::run)?;
@@ -102,8 +108,12 @@ async fn serve(options: Options) -> Result<(), Failure> {
     let pipeline =
         Pipeline::start(workspaces.clone(), session.clone(), detector, settings).await.map_err(Failure::run)?;
     let door = Arc::new(Door { registry: registry.clone(), intake: Arc::new(pipeline) });
-    let services =
-        Services { workspaces: workspaces.clone(), session, admin_token, default_database: DATABASE.to_owned() };
+    let services = Services {
+        workspaces: workspaces.clone(),
+        queries: Queries::new(session, query_threads),
+        admin_token,
+        default_database: DATABASE.to_owned(),
+    };
     let router = server::router(Arc::new(services), registry.clone()).merge(hub::https::router(door));
 
     let failed = |e: listen::Error| Failure::run(format!("failed to {e}"));

@@ -1,7 +1,7 @@
 //! A table as queries read it: its files and its hot rows, as one.
 
 use crate::delta::{DataFile, TIME_COLUMN};
-use crate::storage::{TICKS_COLUMN, from_stored, read_schema, ticks_places};
+use crate::storage::{TICKS_COLUMN, from_stored, read_schema, stored_columns, ticks_places};
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::catalog::{Session, TableProvider};
@@ -92,10 +92,13 @@ impl WorkspaceTable {
             .with_projection_indices(Some(indices))?
             .build();
         let all_places = ticks_places(columns);
+        let all_stored = stored_columns(columns);
+        let wanted: Vec<Column> = projection.iter().map(|i| columns[*i].clone()).collect();
         let converted = StoredExec::new(
             DataSourceExec::from_data_source(config),
-            projection.iter().map(|i| columns[*i].clone()).collect(),
+            projection.iter().map(|i| all_stored[*i].clone()).collect(),
             projection.iter().map(|i| all_places[*i]).collect(),
+            arrow_schema(&wanted),
         );
         Ok(Some(Arc::new(converted)))
     }
@@ -185,10 +188,12 @@ fn time_comparison(expr: &Expr) -> Option<(Operator, i64)> {
 
 /// What of the filters can be asked of stored values: a condition that holds for every row that they let pass.
 fn stored_predicate(columns: &[Column], filters: &[Expr]) -> Option<Expr> {
+    let stored_names = stored_columns(columns);
     let mut parts = Vec::new();
     for expr in filters.iter().flat_map(conjuncts) {
         let Some((name, operator, value)) = comparison(expr) else { continue };
-        let Some(column) = columns.iter().find(|c| c.name == name) else { continue };
+        let Some(at) = columns.iter().position(|c| c.name == name) else { continue };
+        let column = &columns[at];
         let stored = match (column.column_type, value) {
             (Type::DateTime, ScalarValue::Int64(Some(ticks))) => {
                 let micros = ScalarValue::TimestampMicrosecond(Some(to_unix_micros(*ticks)), Some("UTC".into()));
@@ -211,7 +216,7 @@ fn stored_predicate(columns: &[Column], filters: &[Expr]) -> Option<Expr> {
             }
             _ => continue,
         };
-        parts.push(datafusion::logical_expr::binary_expr(ident(name), stored.0, lit(stored.1)));
+        parts.push(datafusion::logical_expr::binary_expr(ident(&stored_names[at].name), stored.0, lit(stored.1)));
     }
     parts.into_iter().reduce(Expr::and)
 }
@@ -220,15 +225,16 @@ fn stored_predicate(columns: &[Column], filters: &[Expr]) -> Option<Expr> {
 #[derive(Debug)]
 struct StoredExec {
     input: Arc<dyn ExecutionPlan>,
+    /// The wanted columns, by their stored names.
     columns: Vec<Column>,
     places: Vec<usize>,
+    /// The wanted columns, by their own names.
     schema: SchemaRef,
     properties: Arc<PlanProperties>,
 }
 
 impl StoredExec {
-    fn new(input: Arc<dyn ExecutionPlan>, columns: Vec<Column>, places: Vec<usize>) -> StoredExec {
-        let schema = arrow_schema(&columns);
+    fn new(input: Arc<dyn ExecutionPlan>, columns: Vec<Column>, places: Vec<usize>, schema: SchemaRef) -> StoredExec {
         let properties = Arc::new(PlanProperties::new(
             EquivalenceProperties::new(schema.clone()),
             Partitioning::UnknownPartitioning(input.output_partitioning().partition_count()),
@@ -272,7 +278,7 @@ impl ExecutionPlan for StoredExec {
         _options: ReplaceChildrenOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let input = children.pop().ok_or_else(|| DataFusionError::Internal("StoredExec needs an input".to_owned()))?;
-        Ok(Arc::new(StoredExec::new(input, self.columns.clone(), self.places.clone())))
+        Ok(Arc::new(StoredExec::new(input, self.columns.clone(), self.places.clone(), self.schema.clone())))
     }
 
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {

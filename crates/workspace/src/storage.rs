@@ -7,6 +7,9 @@
 //! | guid, dynamic, string | string |
 //! | the others | their own |
 //!
+//! Table files know no difference between upper and lower case in names. Where a table has `Name` and `name`, the later
+//! is stored as `name$2` ([`stored_columns`]).
+//!
 //! A datetime's 100 ns digit does not fit a µs timestamp. Files with such digits carry one more column, `_Ticks`:
 //! a string with one digit for each datetime column, in their order.
 
@@ -20,6 +23,7 @@ use engine::types::{DECIMAL_PRECISION, DECIMAL_SCALE};
 use kql::Type;
 use kql::datetime::{UNIX_EPOCH_TICKS, to_unix_micros};
 use kql::timespan::TICKS_PER_MICROSECOND;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// The column with the 100 ns digits; not part of the public schema.
@@ -39,10 +43,27 @@ fn stored_type(of: Type) -> DataType {
     }
 }
 
+/// The columns of a table by the names that its files know them by. A table's columns never change their order, so a
+/// column keeps its stored name.
+pub(crate) fn stored_columns(columns: &[Column]) -> Vec<Column> {
+    let mut taken: HashSet<String> = HashSet::new();
+    let mut stored = Vec::with_capacity(columns.len());
+    for column in columns {
+        let mut name = column.name.clone();
+        let mut count = 1;
+        while !taken.insert(name.to_lowercase()) {
+            count += 1;
+            name = format!("{}${count}", column.name);
+        }
+        stored.push(Column::new(name, column.column_type));
+    }
+    stored
+}
+
 /// The fields of a table's Delta schema.
 pub(crate) fn delta_fields(columns: &[Column]) -> Result<Vec<StructField>> {
     let mut fields = Vec::with_capacity(columns.len() + 1);
-    for column in columns {
+    for column in stored_columns(columns) {
         let of = match column.column_type {
             Type::Bool => DeltaType::BOOLEAN,
             Type::Int => DeltaType::INTEGER,
@@ -61,7 +82,7 @@ pub(crate) fn delta_fields(columns: &[Column]) -> Result<Vec<StructField>> {
 
 /// The schema with which files are read: strings as views, `_Ticks` included.
 pub(crate) fn read_schema(columns: &[Column]) -> SchemaRef {
-    let mut fields: Vec<Field> = columns
+    let mut fields: Vec<Field> = stored_columns(columns)
         .iter()
         .map(|c| match stored_type(c.column_type) {
             DataType::Utf8 => Field::new(&c.name, DataType::Utf8View, true),
@@ -77,7 +98,7 @@ pub(crate) fn to_stored(columns: &[Column], batch: &RecordBatch) -> Result<Recor
     let mut fields = Vec::with_capacity(columns.len() + 1);
     let mut arrays: Vec<ArrayRef> = Vec::with_capacity(columns.len() + 1);
     let mut digits: Vec<Int64Array> = Vec::new();
-    for (column, array) in columns.iter().zip(batch.columns()) {
+    for (column, array) in stored_columns(columns).iter().zip(batch.columns()) {
         let of = stored_type(column.column_type);
         let stored: ArrayRef = if column.column_type == Type::DateTime {
             let ticks = array.as_primitive::<Int64Type>();
@@ -106,7 +127,8 @@ pub(crate) fn to_stored(columns: &[Column], batch: &RecordBatch) -> Result<Recor
     Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?)
 }
 
-/// Rows as a file stores them in the engine's types. `batch` has columns of [`read_schema`]; `places` gives for a
+/// Rows as a file stores them in the engine's types, with the fields of `schema`. `batch` has columns of [`read_schema`],
+/// of which `columns` are those wanted, by their stored names; `places` gives for a
 /// datetime column its place among all datetime columns of the table, which is that of its digit in `_Ticks`.
 pub(crate) fn from_stored(
     columns: &[Column],
@@ -172,6 +194,13 @@ pub(crate) fn ticks_places(columns: &[Column]) -> Vec<usize> {
 mod tests {
     use super::*;
     use arrow::array::StringViewArray;
+
+    #[test]
+    fn names_that_differ_in_case_alone_are_stored_apart() {
+        let columns = ["Name", "name", "NAME$2", "NAME"].map(|name| Column::new(name, Type::String));
+        let stored: Vec<String> = stored_columns(&columns).into_iter().map(|c| c.name).collect();
+        assert_eq!(stored, ["Name", "name$2", "NAME$2$2", "NAME$3"]);
+    }
 
     #[test]
     fn the_odd_digit_survives() {

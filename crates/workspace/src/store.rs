@@ -1,7 +1,7 @@
 //! The workspace itself: opening, tables, reading, flushing.
 
 use crate::catalog_file::{CatalogFile, DatabaseEntry, TableEntry, TableSchema, check_name};
-use crate::delta::{DataFile, DeltaFiles, unlink_later};
+use crate::delta::{DataFile, DeltaFiles, TIME_COLUMN, unlink_later};
 use crate::error::{Error, Result, at};
 use crate::hot::{HotRows, reshape};
 use crate::ids::RecentIds;
@@ -498,22 +498,17 @@ fn remove_dropped(data: &Path, catalog: &CatalogFile) -> Result<()> {
     Ok(())
 }
 
-/// The columns that a table has once `wanted` are added. Table files know no difference between upper and lower case,
-/// and use two names themselves.
+/// The columns that a table has once `wanted` are added. Table files use two names themselves, and prune by a third
+/// without regard to case.
 fn merge_columns(table: &str, mut columns: Vec<Column>, wanted: &[Column]) -> Result<Vec<Column>> {
     for column in wanted {
-        if column.name.is_empty() || [TICKS_COLUMN, DAY_COLUMN].iter().any(|own| column.name.eq_ignore_ascii_case(own))
-        {
+        let is_own = [TICKS_COLUMN, DAY_COLUMN].iter().any(|own| column.name.eq_ignore_ascii_case(own));
+        let is_almost_time = column.name != TIME_COLUMN && column.name.eq_ignore_ascii_case(TIME_COLUMN);
+        if column.name.is_empty() || is_own || is_almost_time {
             return Err(Error::BadColumn(format!("'{}' cannot be a column's name", column.name)));
         }
-        match columns.iter().find(|c| c.name.to_lowercase() == column.name.to_lowercase()) {
+        match columns.iter().find(|c| c.name == column.name) {
             None => columns.push(column.clone()),
-            Some(known) if known.name != column.name => {
-                return Err(Error::BadColumn(format!(
-                    "the columns '{}' and '{}' of '{table}' differ in case alone, which table files do not",
-                    known.name, column.name
-                )));
-            }
             Some(known) if known.column_type != column.column_type => {
                 return Err(Error::ColumnType {
                     table: table.to_owned(),

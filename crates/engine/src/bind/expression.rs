@@ -1,6 +1,6 @@
 //! Scalar expressions: names, literals, access into dynamic values, conversions.
 
-use super::relation::{column, null, wrong_type};
+use super::relation::{self, column, null, wrong_type};
 use super::{Binder, Meaning, Result, Scope, Typed, internal, unknown};
 use crate::functions::{conversion, dynamic};
 use crate::json;
@@ -106,6 +106,13 @@ impl<'q> Binder<'q> {
                 let (function, defined_in) = (*function, defined_in.clone());
                 self.call_value(function, &defined_in, &[], scope, span)
             }
+            Some(Meaning::Pattern { .. }) => {
+                Err(Diagnostic::semantic(span, format!("'{name}' is a pattern, which gives rows")).into())
+            }
+            Some(Meaning::Row(_)) => {
+                let message = format!("'{name}' is a row");
+                Err(Diagnostic::semantic(span, message).with_hint(format!("Name a column of it: {name}.x.")).into())
+            }
             Some(Meaning::Function { .. }) => {
                 let message = format!("'{name}' is a function");
                 Err(Diagnostic::semantic(span, message).with_hint(format!("Call it: {name}().")).into())
@@ -121,11 +128,15 @@ impl<'q> Binder<'q> {
     /// `base.a["b"][0]`: all the steps at once, so that the text is read once. Over `parse_json(x)` the text of
     /// `x` is read in place.
     fn path(&mut self, expr: &'q Expr, scope: &Scope<'q, '_>) -> Result<Typed> {
+        if let Some(column) = self.member_of_row(expr, scope)? {
+            return Ok(column);
+        }
         let mut steps = Vec::new();
         let mut base = expr;
         let mut innermost_index = None;
         loop {
             match &base.kind {
+                ExprKind::Member { .. } if self.member_of_row(base, scope)?.is_some() => break,
                 ExprKind::Member { base: inner, member } => {
                     steps.push(text(json::quote(&member.text)));
                     innermost_index = None;
@@ -156,6 +167,17 @@ impl<'q> Binder<'q> {
         let mut arguments = vec![document];
         arguments.extend(steps);
         Ok(Typed::new(dynamic::PATH.call(arguments), Type::Dynamic))
+    }
+
+    /// `step.column`, where the name before the dot means a row.
+    fn member_of_row(&self, expr: &Expr, scope: &Scope<'q, '_>) -> Result<Option<Typed>> {
+        let ExprKind::Member { base, member } = &expr.kind else { return Ok(None) };
+        let ExprKind::Name(name) = &base.kind else { return Ok(None) };
+        let Some(Meaning::Row(columns)) = scope.names.find(name) else { return Ok(None) };
+        match columns.iter().find(|c| c.name == member.text) {
+            Some(column) => Ok(Some(relation::column(column))),
+            None => Err(unknown("column", member, columns.iter().map(|c| c.name.as_str())).into()),
+        }
     }
 
     fn document(&mut self, base: &'q Expr, scope: &Scope<'q, '_>) -> Result<Plan> {

@@ -11,6 +11,8 @@ mod comparison;
 mod constant;
 mod evaluate;
 mod expression;
+mod find;
+mod fork;
 mod groupwise;
 mod join;
 mod make_series;
@@ -18,7 +20,9 @@ mod mv_expand;
 mod naming;
 mod operators;
 mod parse;
+mod pattern;
 mod relation;
+mod scan;
 mod search;
 mod source;
 mod summarize;
@@ -32,9 +36,10 @@ use crate::types;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::common::DataFusionError;
 use datafusion::logical_expr::{Expr, LogicalPlan};
-use kql::tree::{Function, LetValue, Name, Pipeline, Script, Source, Statement};
+use kql::tree::{Function, LetValue, Name, Pattern, Pipeline, Script, Source, Statement};
 use kql::{Diagnostic, Span, Type};
 pub(crate) use relation::Relation;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// The result of a query that another one depends on.
@@ -64,6 +69,8 @@ pub(crate) type Result<T> = std::result::Result<T, Stop>;
 /// A statement that is ready to run.
 #[derive(Debug, Clone)]
 pub(crate) struct Bound {
+    /// What the query calls this result, where it names it.
+    pub name: Option<String>,
     pub plan: LogicalPlan,
     pub columns: Vec<types::Column>,
     pub visualization: Option<Visualization>,
@@ -103,7 +110,16 @@ impl Typed {
 pub(crate) enum Meaning<'q> {
     Value(Typed),
     Table(Relation),
-    Function { function: &'q Function, scope: Names<'q> },
+    Function {
+        function: &'q Function,
+        scope: Names<'q>,
+    },
+    Pattern {
+        pattern: &'q Pattern,
+        scope: Names<'q>,
+    },
+    /// A row besides the current one, such as the last that met a step of `scan`; its columns are its members.
+    Row(Arc<Vec<relation::Column>>),
 }
 
 /// The names that `let` and parameters have bound, innermost first. Cheap to clone.
@@ -174,6 +190,8 @@ pub(crate) struct Binder<'q> {
     pub database: &'q str,
     /// The instant that `now()` means, in ticks; the same throughout the query.
     pub now_ticks: i64,
+    /// The values of query parameters, as texts, by name.
+    pub parameters: &'q HashMap<String, String>,
     pub known: &'q [SubqueryResult],
     pub next_subquery: usize,
     pub visualization: Option<Visualization>,
@@ -189,11 +207,18 @@ pub(crate) struct Binder<'q> {
 const CALL_DEPTH_MAX: usize = 64;
 
 impl<'q> Binder<'q> {
-    pub fn new(catalog: &'q dyn Catalog, database: &'q str, now_ticks: i64, known: &'q [SubqueryResult]) -> Self {
+    pub fn new(
+        catalog: &'q dyn Catalog,
+        database: &'q str,
+        now_ticks: i64,
+        parameters: &'q HashMap<String, String>,
+        known: &'q [SubqueryResult],
+    ) -> Self {
         Binder {
             catalog,
             database,
             now_ticks,
+            parameters,
             known,
             next_subquery: 0,
             visualization: None,
@@ -213,8 +238,13 @@ impl<'q> Binder<'q> {
                 Statement::Query(pipeline) => {
                     self.visualization = None;
                     self.needs_single_stream = false;
-                    let relation = self.pipeline(pipeline, &names)?;
-                    results.push(self.finish(relation, pipeline.span)?);
+                    match self.several_results(pipeline, &names)? {
+                        Some(several) => results.extend(several),
+                        None => {
+                            let relation = self.pipeline(pipeline, &names)?;
+                            results.push(self.finish(relation, pipeline.span)?);
+                        }
+                    }
                 }
                 other => names = self.declaration(other, &names)?,
             }
@@ -226,6 +256,7 @@ impl<'q> Binder<'q> {
         let relation = relation.in_order(span)?;
         let plan = relation.builder.build().map_err(|e| internal(span, &e))?;
         Ok(Bound {
+            name: None,
             plan,
             columns: relation.columns.iter().map(types::Column::from).collect(),
             visualization: self.visualization.take(),
@@ -233,9 +264,17 @@ impl<'q> Binder<'q> {
         })
     }
 
-    /// Adds what a `let` declares; `set` options change nothing here.
+    /// Adds what a `let` or `declare` declares; `set` options change nothing here.
     fn declaration(&mut self, statement: &'q Statement, names: &Names<'q>) -> Result<Names<'q>> {
-        let Statement::Let { name, value, .. } = statement else { return Ok(names.clone()) };
+        let (name, value) = match statement {
+            Statement::Let { name, value, .. } => (name, value),
+            Statement::Parameters(parameters) => return self.query_parameters(parameters, names),
+            Statement::Pattern(pattern) => {
+                let scope = names.clone();
+                return Ok(names.with(&pattern.name.text, Meaning::Pattern { pattern, scope }));
+            }
+            Statement::Set { .. } | Statement::Query(_) => return Ok(names.clone()),
+        };
         let meaning = match value {
             LetValue::Function(function) => Meaning::Function { function, scope: names.clone() },
             LetValue::Expression(pipeline) => self.let_expression(pipeline, names)?,

@@ -30,11 +30,6 @@ impl Column {
         let name = name.into();
         Column { field: name.clone(), name, column_type }
     }
-
-    /// Whether both have the same name and type.
-    pub fn is_like(&self, other: &Column) -> bool {
-        self.name == other.name && self.column_type == other.column_type
-    }
 }
 
 impl From<&types::Column> for Column {

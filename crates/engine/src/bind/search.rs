@@ -25,21 +25,38 @@ impl<'q> Binder<'q> {
         let mut legs: Vec<(String, Relation)> = Vec::new();
         match input {
             Some(input) => legs.push(("search_arg0".to_owned(), input)),
-            None if search.tables.is_empty() => {
-                for table in self.catalog.table_names(self.database) {
-                    let relation = self.table(self.database, &Name { text: table.clone(), span })?;
-                    legs.push((table, relation));
-                }
-            }
+            None if search.tables.is_empty() => self.add_all_tables(&mut legs, span)?,
             None => self.add_legs(&mut legs, &search.tables, false, names)?,
         }
         if legs.is_empty() {
             return Err(Diagnostic::semantic(span, "there are no tables to search").into());
         }
-        // Each table is filtered by itself, so that a term is looked for in its own columns alone. A column that the
-        // predicate names, and another table has, is empty here.
+        let filtered = self.filtered(legs, &search.predicate, search.is_case_sensitive, span, names)?;
+        let filtered = self.with_matches(filtered, span)?;
+        let with_source = Name { text: TABLE.to_owned(), span };
+        self.unite(filtered, Some(&with_source), true, span)
+    }
+
+    pub(super) fn add_all_tables(&mut self, legs: &mut Vec<(String, Relation)>, span: Span) -> Result<()> {
+        for table in self.catalog.table_names(self.database) {
+            let relation = self.table(self.database, &Name { text: table.clone(), span })?;
+            legs.push((table, relation));
+        }
+        Ok(())
+    }
+
+    /// Each table filtered by itself, so that a term is looked for in its own columns alone. A column that the
+    /// predicate names, and another table has, is empty here.
+    pub(super) fn filtered(
+        &mut self,
+        legs: Vec<(String, Relation)>,
+        predicate: &'q Expr,
+        case_sensitive: bool,
+        span: Span,
+        names: &Names<'q>,
+    ) -> Result<Vec<(String, Relation)>> {
         let mut named = Vec::new();
-        names_in(&search.predicate, &mut named);
+        names_in(predicate, &mut named);
         let all: Vec<Column> = legs.iter().flat_map(|(_, leg)| leg.columns.clone()).collect();
         let mut filtered: Vec<(String, Relation)> = Vec::with_capacity(legs.len());
         for (label, leg) in legs {
@@ -51,20 +68,22 @@ impl<'q> Binder<'q> {
             let leg = if nulls.is_empty() { leg } else { leg.extend(nulls, span)? };
             let columns = leg.columns.clone();
             let scope = Scope { names: names.clone(), columns: &columns };
-            let condition = self.search_condition(&search.predicate, search.is_case_sensitive, &scope)?;
+            let condition = self.search_condition(predicate, case_sensitive, &scope)?;
             let leg = leg.filter(condition, span)?;
             let kept: Vec<(String, Typed)> =
                 leg.outputs().into_iter().filter(|(name, _)| own.iter().any(|(own, _)| own == name)).collect();
             filtered.push((label, if kept.len() < leg.columns.len() { leg.project(kept, span)? } else { leg }));
         }
-        let filtered = self.with_matches(filtered, span)?;
-        let with_source = Name { text: TABLE.to_owned(), span };
-        self.unite(filtered, Some(&with_source), true, span)
+        Ok(filtered)
     }
 
     /// The legs that have rows, found by a query of its own: the columns of all tables of a workspace are many
     /// thousands, those of the few that a term stands in are not. The first leg where none has any.
-    fn with_matches(&mut self, legs: Vec<(String, Relation)>, span: Span) -> Result<Vec<(String, Relation)>> {
+    pub(super) fn with_matches(
+        &mut self,
+        legs: Vec<(String, Relation)>,
+        span: Span,
+    ) -> Result<Vec<(String, Relation)>> {
         if legs.len() < 2 {
             return Ok(legs);
         }
@@ -108,41 +127,61 @@ impl<'q> Binder<'q> {
                 let column = self.expression(left, scope)?;
                 self.holds(column, term, case_sensitive, expr.span)
             }
-            _ => self.condition(expr, "the condition of 'search'", scope),
+            ExprKind::Binary { operator: BinaryOperator::Text(operator), left, right }
+                if left.kind == ExprKind::Star =>
+            {
+                let needle = self.constant_text(right, "the text to look for", scope)?;
+                let mut tests = Vec::with_capacity(scope.columns.len());
+                for column in scope.columns {
+                    let value = self.convert(relation::column(column), Type::String, expr.span)?.expr;
+                    tests.push(terms::kernel(*operator).call(vec![value, text(&*needle)]));
+                }
+                let any = tests.into_iter().reduce(Plan::or).unwrap_or_else(|| lit(false));
+                Ok(if operator.negated { not(any) } else { any })
+            }
+            _ => self.condition(expr, "this condition", scope),
         }
     }
 
-    /// Whether any column holds the term.
+    /// Whether any column holds the term: one call over all columns, which a table may have hundreds of.
     fn anywhere(&mut self, term: &str, case_sensitive: bool, span: Span, scope: &Scope<'q, '_>) -> Result<Plan> {
-        let mut test: Option<Plan> = None;
+        let Some((kind, needle)) = term_match(term, case_sensitive) else { return Ok(lit(!scope.columns.is_empty())) };
+        let mut texts = Vec::with_capacity(scope.columns.len());
         for column in scope.columns {
-            let holds = self.holds(relation::column(column), term, case_sensitive, span)?;
-            test = Some(match test {
-                Some(before) => before.or(holds),
-                None => holds,
-            });
+            texts.push(self.convert(relation::column(column), Type::String, span)?.expr);
         }
-        Ok(test.unwrap_or_else(|| lit(false)))
+        if let Some(kernel) = terms::any_kernel(kind, case_sensitive) {
+            texts.insert(0, text(needle));
+            return Ok(kernel.call(texts));
+        }
+        let kernel = terms::kernel(TextOperator { kind, case_sensitive, negated: false });
+        let tests = texts.into_iter().map(|value| kernel.call(vec![value, text(&*needle)]));
+        Ok(tests.reduce(Plan::or).unwrap_or_else(|| lit(false)))
     }
 
-    /// Whether a value, as text, holds the term. A `*` stands for any text: at the end the term begins a word, at the
-    /// start it ends one.
+    /// Whether a value, as text, holds the term.
     fn holds(&mut self, value: Typed, term: &str, case_sensitive: bool, span: Span) -> Result<Plan> {
         let value = self.convert(value, Type::String, span)?.expr;
-        let inner = term.trim_matches('*');
-        let (kind, needle) = match (term.starts_with('*'), term.ends_with('*')) {
-            _ if inner.is_empty() => return Ok(lit(true)),
-            _ if inner.contains('*') => {
-                let fragments: Vec<String> = term.split('*').map(regex::escape).collect();
-                let flags = if case_sensitive { "(?s)" } else { "(?is)" };
-                (TextMatch::Regex, format!("{flags}{}", fragments.join(".*")))
-            }
-            (false, false) => (TextMatch::Has, inner.to_owned()),
-            (false, true) => (TextMatch::HasPrefix, inner.to_owned()),
-            (true, false) => (TextMatch::HasSuffix, inner.to_owned()),
-            (true, true) => (TextMatch::Contains, inner.to_owned()),
-        };
+        let Some((kind, needle)) = term_match(term, case_sensitive) else { return Ok(lit(true)) };
         let operator = TextOperator { kind, case_sensitive, negated: false };
         Ok(terms::kernel(operator).call(vec![value, text(needle)]))
     }
+}
+
+/// How a term is looked for, and what for. A `*` stands for any text: at the end the term begins a word, at the start
+/// it ends one. `None` for a term that any text holds.
+fn term_match(term: &str, case_sensitive: bool) -> Option<(TextMatch, String)> {
+    let inner = term.trim_matches('*');
+    Some(match (term.starts_with('*'), term.ends_with('*')) {
+        _ if inner.is_empty() => return None,
+        _ if inner.contains('*') => {
+            let fragments: Vec<String> = term.split('*').map(regex::escape).collect();
+            let flags = if case_sensitive { "(?s)" } else { "(?is)" };
+            (TextMatch::Regex, format!("{flags}{}", fragments.join(".*")))
+        }
+        (false, false) => (TextMatch::Has, inner.to_owned()),
+        (false, true) => (TextMatch::HasPrefix, inner.to_owned()),
+        (true, false) => (TextMatch::HasSuffix, inner.to_owned()),
+        (true, true) => (TextMatch::Contains, inner.to_owned()),
+    })
 }

@@ -5,6 +5,7 @@ use super::naming::implicit_name;
 use super::relation::{Column, Relation, null, unique_name, wrong_type};
 use super::window::Windows;
 use super::{Binder, Meaning, Names, Result, Scope, Typed, Visualization, constant, internal, unknown};
+use crate::json;
 use crate::range::RangeTable;
 use crate::types::{self, arrow_schema, arrow_type};
 use datafusion::arrow::array::{ArrayRef, Int32Array, RecordBatch, StringViewArray};
@@ -22,18 +23,21 @@ use std::sync::Arc;
 
 impl<'q> Binder<'q> {
     pub fn pipeline(&mut self, pipeline: &'q Pipeline, names: &Names<'q>) -> Result<Relation> {
-        let relation = match &pipeline.source {
-            Source::Operator(operator) => self.operator(None, operator, names)?,
+        let relation = self.pipeline_source(pipeline, names)?;
+        self.operators(relation, &pipeline.operators, names)
+    }
+
+    pub(super) fn pipeline_source(&mut self, pipeline: &'q Pipeline, names: &Names<'q>) -> Result<Relation> {
+        match &pipeline.source {
+            Source::Operator(operator) => self.operator(None, operator, names),
             Source::Expression(expr) if pipeline.operators.is_empty() && self.is_scalar_statement(expr, names) => {
                 // A scalar as a statement of its own gives one row.
                 let scope = Scope { names: names.clone(), columns: &[] };
                 let typed = self.expression(expr, &scope)?;
-                let relation = Relation::no_columns();
-                return relation.project(vec![("print_0".to_owned(), typed)], expr.span);
+                Relation::no_columns().project(vec![("print_0".to_owned(), typed)], expr.span)
             }
-            Source::Expression(expr) => self.table_expression(expr, names)?,
-        };
-        self.operators(relation, &pipeline.operators, names)
+            Source::Expression(expr) => self.table_expression(expr, names),
+        }
     }
 
     /// Passes rows through operators in turn.
@@ -76,12 +80,15 @@ impl<'q> Binder<'q> {
             ExprKind::Name(name) => match names.find(name) {
                 Some(Meaning::Table(_)) => true,
                 Some(Meaning::Function { function, scope }) => self.returns_table(function, scope),
-                Some(Meaning::Value(_)) => false,
+                Some(Meaning::Value(_) | Meaning::Row(_) | Meaning::Pattern { .. }) => false,
                 None => self.catalog.table(self.database, name).is_some(),
             },
-            ExprKind::Member { .. } => self.qualified_table(expr).is_some(),
+            ExprKind::Member { .. } => {
+                self.called_pattern(expr, names).is_some() || self.qualified_table(expr).is_some()
+            }
             ExprKind::Call { function, .. } => match names.find(&function.text) {
                 Some(Meaning::Function { function, scope }) => self.returns_table(function, scope),
+                Some(Meaning::Pattern { .. }) => true,
                 Some(_) => false,
                 None => matches!(
                     function.text.as_str(),
@@ -102,6 +109,9 @@ impl<'q> Binder<'q> {
 
     /// Binds an expression that gives rows.
     pub fn table_expression(&mut self, expr: &'q Expr, names: &Names<'q>) -> Result<Relation> {
+        if let Some(called) = self.called_pattern(expr, names) {
+            return self.pattern_rows(called, expr.span, names);
+        }
         match &expr.kind {
             ExprKind::Pipeline(pipeline) => self.pipeline(pipeline, names),
             ExprKind::DataTable { columns, cells } => self.datatable(columns, cells, expr.span),
@@ -110,6 +120,9 @@ impl<'q> Binder<'q> {
                 Some(Meaning::Function { function, scope: defined_in }) => {
                     let scope = Scope { names: names.clone(), columns: &[] };
                     self.call_table(function, &defined_in, &[], &scope, expr.span)
+                }
+                Some(Meaning::Row(_) | Meaning::Pattern { .. }) => {
+                    Err(Diagnostic::semantic(expr.span, format!("'{name}' is no table")).into())
                 }
                 Some(Meaning::Value(typed)) => {
                     Err(wrong_type(expr.span, &format!("'{name}'"), typed.value_type, "a table"))
@@ -262,6 +275,9 @@ impl<'q> Binder<'q> {
         if let OperatorKind::Search(search) = &operator.kind {
             return self.search(input, search, span, names);
         }
+        if let OperatorKind::Find(find) = &operator.kind {
+            return self.find(find, span, names);
+        }
         let Some(input) = input else {
             return match &operator.kind {
                 OperatorKind::Print(items) => self.print(items, span, names),
@@ -316,6 +332,22 @@ impl<'q> Binder<'q> {
                 let outputs = input.outputs().into_iter().filter(|(name, _)| kept.contains(name)).collect();
                 input.project(outputs, span)
             }
+            OperatorKind::ProjectByNames(items) => {
+                let mut outputs: Vec<(String, Typed)> = Vec::new();
+                for item in items {
+                    for pattern in self.name_texts(item, &scope)? {
+                        let has_wildcard = pattern.contains('*');
+                        let pattern = NamePattern { text: pattern, has_wildcard, span: item.span };
+                        let found = input.columns.iter().filter(|c| matches_pattern(&c.name, &pattern));
+                        for c in found {
+                            if !outputs.iter().any(|(name, _)| *name == c.name) {
+                                outputs.push((c.name.clone(), super::relation::column(c)));
+                            }
+                        }
+                    }
+                }
+                input.project(outputs, span)
+            }
             OperatorKind::ProjectRename(items) => self.project_rename(input, items, span),
             OperatorKind::ProjectReorder(keys) => project_reorder(input, keys, span),
             OperatorKind::Summarize { aggregates, by } => self.summarize(input, aggregates, by, span, names),
@@ -347,6 +379,7 @@ impl<'q> Binder<'q> {
             }
             OperatorKind::Join(join) => self.join(input, join, span, names),
             OperatorKind::Lookup(join) => self.lookup(input, join, span, names),
+            OperatorKind::Scan(scan) => self.scan(input, scan, span, names),
             OperatorKind::Parse(parse) => self.parse(input, parse, span, names),
             OperatorKind::ParseKv(parse) => self.parse_kv(input, parse, span, names),
             OperatorKind::MakeSeries(series) => self.make_series(input, series, span, names),
@@ -393,9 +426,27 @@ impl<'q> Binder<'q> {
             OperatorKind::Print(_) | OperatorKind::Range { .. } => {
                 Err(Diagnostic::syntax(span, "this operator takes no rows").into())
             }
-            OperatorKind::Union(_) | OperatorKind::Search(_) | OperatorKind::Error => {
+            OperatorKind::Fork(_) | OperatorKind::Facet { .. } => {
+                let diagnostic = Diagnostic::semantic(span, "this operator gives several results");
+                Err(diagnostic.with_hint("It can only end a query.").into())
+            }
+            OperatorKind::Union(_) | OperatorKind::Search(_) | OperatorKind::Find(_) | OperatorKind::Error => {
                 Err(Diagnostic::syntax(span, "this operator could not be read").into())
             }
+        }
+    }
+
+    /// The texts of an item of `project-by-names`: one, or those of an array.
+    fn name_texts(&mut self, item: &'q Expr, scope: &Scope<'q, '_>) -> Result<Vec<String>> {
+        let typed = self.expression(item, &Scope { names: scope.names.clone(), columns: &[] })?;
+        let value = constant::evaluate(&typed.expr).map_err(|e| internal(item.span, &e))?;
+        match (typed.value_type, value) {
+            (Type::String, ScalarValue::Utf8View(Some(name))) => Ok(vec![name]),
+            (Type::Dynamic, ScalarValue::Utf8View(Some(list))) => Ok(match json::kind(&list) {
+                json::Kind::Array => json::strings(&list),
+                _ => vec![json::to_text(&list).into_owned()],
+            }),
+            (other, _) => Err(wrong_type(item.span, "the name of a column", other, "a string or an array")),
         }
     }
 

@@ -8,6 +8,7 @@ use super::{Binder, Meaning, Names, Result, Scope, Stop, Typed, internal, unknow
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, Union as LogicalUnion};
 use kql::tree::{ExprKind, Name, Source, Union, UnionLeg};
 use kql::{Diagnostic, Span, Type};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// A column of the result: matched by name and type.
@@ -110,10 +111,12 @@ impl<'q> Binder<'q> {
             if let Some(name) = with_source {
                 projected.push((name.text.clone(), Typed::new(text(&label), Type::String)));
             }
+            let own: HashMap<(&str, Type), &Column> =
+                leg.columns.iter().map(|c| ((c.name.as_str(), c.column_type), c)).collect();
             for output in &outputs {
                 let of = output.source.column_type;
-                let found = leg.columns.iter().find(|c| c.is_like(&output.source));
-                let value = found.map_or_else(|| null(of), column);
+                let found = own.get(&(output.source.name.as_str(), of));
+                let value = found.map_or_else(|| null(of), |c| column(c));
                 projected.push((output.name.clone(), Typed::new(exact_literal(value.expr, of), of)));
             }
             let next = leg.plain(span)?.project(projected, span)?;
@@ -143,24 +146,33 @@ fn exact_literal(expr: datafusion::logical_expr::Expr, of: Type) -> datafusion::
 /// Columns in order of first appearance. One name with several types becomes several columns, `x_long`,
 /// `x_string`; an inner union keeps the columns that every leg has.
 fn output_columns(legs: &[(String, Relation)], outer: bool) -> Vec<Output> {
-    let mut found: Vec<Column> = Vec::new();
+    let mut legs_with: HashMap<(&str, Type), usize> = HashMap::new();
+    let mut found: Vec<&Column> = Vec::new();
     for (_, leg) in legs {
         for c in &leg.columns {
-            if !found.iter().any(|f| f.is_like(c)) {
-                found.push(c.clone());
+            let count = legs_with.entry((&c.name, c.column_type)).or_default();
+            *count += 1;
+            if *count == 1 {
+                found.push(c);
             }
         }
     }
     if !outer {
-        found.retain(|c| legs.iter().all(|(_, leg)| leg.columns.iter().any(|l| l.is_like(c))));
+        found.retain(|c| legs_with.get(&(c.name.as_str(), c.column_type)) == Some(&legs.len()));
     }
-    let is_split = |c: &Column| found.iter().any(|o| o.name == c.name && o.column_type != c.column_type);
-    let mut outputs: Vec<Output> = Vec::new();
+    let mut types_of: HashMap<&str, usize> = HashMap::new();
     for c in &found {
-        let wanted = if is_split(c) { format!("{}_{}", c.name, c.column_type) } else { c.name.clone() };
-        let name = unique_name(&wanted, |n| {
-            outputs.iter().any(|o| o.name == n) || (is_split(c) && found.iter().any(|o| o.name == n && !is_split(o)))
-        });
+        *types_of.entry(&c.name).or_default() += 1;
+    }
+    let is_split = |name: &str| types_of.get(name).is_some_and(|types| *types > 1);
+    let mut taken: HashSet<String> = HashSet::new();
+    let mut outputs: Vec<Output> = Vec::with_capacity(found.len());
+    for c in found {
+        let splits = is_split(&c.name);
+        let wanted = if splits { format!("{}_{}", c.name, c.column_type) } else { c.name.clone() };
+        let is_plain = |n: &str| types_of.contains_key(n) && !is_split(n);
+        let name = unique_name(&wanted, |n| taken.contains(n) || (splits && is_plain(n)));
+        taken.insert(name.clone());
         outputs.push(Output { source: c.clone(), name });
     }
     outputs

@@ -69,7 +69,7 @@ impl Relation {
 }
 
 /// Adds the result of one window function; the name of its field.
-fn with_window(
+pub(super) fn with_window(
     builder: datafusion::logical_expr::LogicalPlanBuilder,
     call: Plan,
     span: Span,
@@ -79,7 +79,7 @@ fn with_window(
     Ok((builder, name))
 }
 
-fn by_row(row: &str) -> SortExpr {
+pub(super) fn by_row(row: &str) -> SortExpr {
     SortExpr::new(ident(row), true, false)
 }
 

@@ -101,6 +101,47 @@ fn text_match(args: &Args, kind: TextMatch, case_sensitive: bool) -> Result<Arra
     }))
 }
 
+/// Whether any of the texts behind the needle, which comes first, holds it.
+fn any_match(args: &Args, kind: TextMatch, case_sensitive: bool) -> Result<ArrayRef> {
+    let needle = args.strings(0);
+    let needle = Needle::new(needle.constant().or_else(|| needle.get(0)).unwrap_or(""), kind, case_sensitive);
+    let texts: Vec<_> = (1..args.len()).map(|i| args.strings(i)).collect();
+    Ok(args.make_bools(|i| Some(texts.iter().any(|text| needle.matches(text.get(i).unwrap_or(""))))))
+}
+
+macro_rules! any_text_kernels {
+    ($($name:ident $text:literal $kind:ident $case:literal;)*) => {
+        $(static $name: Kernel = Kernel::new($text, Type::Bool, |a| any_match(a, TextMatch::$kind, $case));)*
+    };
+}
+
+any_text_kernels! {
+    ANY_HAS "kql_any_has" Has false;
+    ANY_HAS_CS "kql_any_has_cs" Has true;
+    ANY_HASPREFIX "kql_any_hasprefix" HasPrefix false;
+    ANY_HASPREFIX_CS "kql_any_hasprefix_cs" HasPrefix true;
+    ANY_HASSUFFIX "kql_any_hassuffix" HasSuffix false;
+    ANY_HASSUFFIX_CS "kql_any_hassuffix_cs" HasSuffix true;
+    ANY_CONTAINS "kql_any_contains" Contains false;
+    ANY_CONTAINS_CS "kql_any_contains_cs" Contains true;
+}
+
+/// The kernel that looks for a constant needle, its first argument, in several texts; none for the kinds that `search`
+/// has no form for.
+pub fn any_kernel(kind: TextMatch, case_sensitive: bool) -> Option<&'static Kernel> {
+    Some(match (kind, case_sensitive) {
+        (TextMatch::Has, false) => &ANY_HAS,
+        (TextMatch::Has, true) => &ANY_HAS_CS,
+        (TextMatch::HasPrefix, false) => &ANY_HASPREFIX,
+        (TextMatch::HasPrefix, true) => &ANY_HASPREFIX_CS,
+        (TextMatch::HasSuffix, false) => &ANY_HASSUFFIX,
+        (TextMatch::HasSuffix, true) => &ANY_HASSUFFIX_CS,
+        (TextMatch::Contains, false) => &ANY_CONTAINS,
+        (TextMatch::Contains, true) => &ANY_CONTAINS_CS,
+        _ => return None,
+    })
+}
+
 macro_rules! text_kernels {
     ($($name:ident $text:literal $kind:ident $case:literal;)*) => {
         $(static $name: Kernel = Kernel::new($text, Type::Bool, |a| text_match(a, TextMatch::$kind, $case));)*

@@ -3,9 +3,10 @@
 use super::Parser;
 use crate::token::{Symbol, TokenKind};
 use crate::tree::{
-    ColumnDeclaration, Evaluate, Expr, ExprKind, Join, Literal, MakeSeries, MvExpand, MvExpandColumn, Name, NamedExpr,
-    NestedLevel, Operator, OperatorKind, Parse, ParseKv, ParseMode, ParsePart, Pipeline, PluginSchema, ReorderKey,
-    Search, SeriesAggregate, SortKey, Source, Union, UnionLeg,
+    ColumnDeclaration, Evaluate, Expr, ExprKind, Find, FindProject, ForkLeg, Join, Literal, MakeSeries, MvExpand,
+    MvExpandColumn, Name, NamedExpr, NestedLevel, Operator, OperatorKind, Parse, ParseKv, ParseMode, ParsePart,
+    Pipeline, PluginSchema, ReorderKey, Scan, ScanColumn, ScanOutput, ScanStep, Search, SeriesAggregate, SortKey,
+    Source, Union, UnionLeg,
 };
 use crate::{Diagnostic, Span, Type};
 
@@ -13,9 +14,6 @@ use crate::{Diagnostic, Span, Type};
 const KNOWN: &[&str] = &[
     "assert-schema",
     "externaldata",
-    "facet",
-    "find",
-    "fork",
     "graph-mark-components",
     "graph-match",
     "graph-merge",
@@ -26,9 +24,7 @@ const KNOWN: &[&str] = &[
     "macro-expand",
     "make-graph",
     "partition-by",
-    "project-by-names",
     "reduce",
-    "scan",
     "execute-and-cache",
     "graph",
     "__partitionby",
@@ -71,6 +67,11 @@ const SUPPORTED: &[&str] = &[
     "sample-distinct",
     "mv-apply",
     "partition",
+    "facet",
+    "find",
+    "fork",
+    "project-by-names",
+    "scan",
     "evaluate",
     "search",
     "top-nested",
@@ -125,6 +126,7 @@ impl Parser<'_> {
             "union" => self.union(),
             "evaluate" => self.evaluate(),
             "search" => self.search(),
+            "find" => OperatorKind::Find(self.find()),
             _ => self.refuse(&word, span),
         };
         Some(Operator { kind, span: self.span_from(start) })
@@ -163,6 +165,7 @@ impl Parser<'_> {
             }
             "project-away" => OperatorKind::ProjectAway(self.comma_separated(Self::name_pattern)),
             "project-keep" => OperatorKind::ProjectKeep(self.comma_separated(Self::name_pattern)),
+            "project-by-names" => OperatorKind::ProjectByNames(self.comma_separated(Self::expression)),
             "project-rename" => OperatorKind::ProjectRename(self.comma_separated(Self::named_expression)),
             "project-reorder" => OperatorKind::ProjectReorder(self.comma_separated(Self::reorder_key)),
             "summarize" => self.summarize(),
@@ -223,6 +226,13 @@ impl Parser<'_> {
             }
             "evaluate" => self.evaluate(),
             "search" => self.search(),
+            "fork" => self.fork(),
+            "facet" => {
+                self.expect_word("by");
+                let by = self.comma_separated(|p| p.name("a column"));
+                let body = self.take_word("with").then(|| self.body());
+                OperatorKind::Facet { by, body }
+            }
             "top-nested" => self.top_nested(),
             "top-hitters" => {
                 let count = self.expression();
@@ -237,6 +247,7 @@ impl Parser<'_> {
                 let by = self.name("a column");
                 OperatorKind::Partition { by, body: self.body() }
             }
+            "scan" => OperatorKind::Scan(self.scan()),
             "render" => self.render(),
             _ => self.refuse(word, span),
         }
@@ -455,6 +466,72 @@ impl Parser<'_> {
         OperatorKind::Search(Search { is_case_sensitive, tables, predicate })
     }
 
+    fn find(&mut self) -> Find {
+        let mut find = Find {
+            with_source: None,
+            tables: Vec::new(),
+            predicate: Expr { kind: ExprKind::Error, span: self.span() },
+            project: None,
+        };
+        for (name, value) in self.hints(&["withsource", "with_source", "datascope"]) {
+            if name.text != "datascope" {
+                find.with_source = self.word_of(value);
+            }
+        }
+        if self.at_word("in") && self.peek_ahead(1).kind == TokenKind::Symbol(Symbol::OpenParen) {
+            self.advance();
+            self.expect_symbol(Symbol::OpenParen);
+            find.tables = self.comma_separated(Self::union_leg);
+            self.expect_symbol(Symbol::CloseParen);
+        }
+        self.take_word("where");
+        let outer = std::mem::replace(&mut self.in_search, true);
+        find.predicate = self.expression();
+        self.in_search = outer;
+        if self.at_word("project") {
+            let word = self.dashed_word();
+            match word.as_str() {
+                "project" => find.project = Some(self.find_project()),
+                "project-smart" => {}
+                _ => self.error_expected("'project' or 'project-smart'"),
+            }
+        }
+        find
+    }
+
+    fn find_project(&mut self) -> FindProject {
+        let mut project = FindProject { columns: Vec::new(), packs: false };
+        self.comma_separated(|p| {
+            let name = p.name("a column");
+            if matches!(name.text.as_str(), "pack" | "pack_all") && p.take_symbol(Symbol::OpenParen) {
+                p.take_symbol(Symbol::Star);
+                p.expect_symbol(Symbol::CloseParen);
+                project.packs = true;
+                return;
+            }
+            let of = p.take_symbol(Symbol::Colon).then(|| p.type_name());
+            project.columns.push((name, of));
+        });
+        project
+    }
+
+    fn fork(&mut self) -> OperatorKind {
+        let mut legs = Vec::new();
+        while !self.silenced {
+            let name = (self.peek().kind == TokenKind::Name).then(|| self.name("a name for the result"));
+            if name.is_some() {
+                self.expect_symbol(Symbol::Equal);
+            } else if !self.at_symbol(Symbol::OpenParen) {
+                break;
+            }
+            legs.push(ForkLeg { name, body: self.body() });
+        }
+        if legs.is_empty() {
+            self.error_expected("operators in parentheses");
+        }
+        OperatorKind::Fork(legs)
+    }
+
     fn top_nested(&mut self) -> OperatorKind {
         let levels = self.comma_separated(|p| {
             // The word stands before each level, with a dash.
@@ -589,6 +666,55 @@ impl Parser<'_> {
             self.error_expected("a pattern of texts, columns and '*'");
         }
         OperatorKind::Parse(Parse { mode, flags, value, pattern, drops_others })
+    }
+
+    fn scan(&mut self) -> Scan {
+        let mut scan = Scan { match_id: None, declared: Vec::new(), steps: Vec::new() };
+        for (_, value) in self.hints(&["with_match_id"]) {
+            scan.match_id = self.word_of(value);
+        }
+        if self.take_word("declare") {
+            self.expect_symbol(Symbol::OpenParen);
+            scan.declared = self.comma_separated(|p| {
+                let column = p.column_declaration();
+                let default = p.take_symbol(Symbol::Equal).then(|| p.expression());
+                ScanColumn { column, default }
+            });
+            self.expect_symbol(Symbol::CloseParen);
+        }
+        self.expect_word("with");
+        self.expect_symbol(Symbol::OpenParen);
+        while !self.silenced && (scan.steps.is_empty() || self.at_word("step")) {
+            scan.steps.push(self.scan_step());
+            if !self.take_symbol(Symbol::Semicolon) {
+                break;
+            }
+        }
+        self.expect_symbol(Symbol::CloseParen);
+        scan
+    }
+
+    fn scan_step(&mut self) -> ScanStep {
+        self.expect_word("step");
+        let name = self.name("a name for the step");
+        let mut output = ScanOutput::All;
+        for (_, value) in self.hints(&["output"]) {
+            let Some(word) = self.word_of(value) else { continue };
+            output = match word.text.as_str() {
+                "all" => ScanOutput::All,
+                "last" => ScanOutput::Last,
+                "none" => ScanOutput::None,
+                _ => {
+                    self.report(Diagnostic::syntax(word.span, "expected 'all', 'last' or 'none'"));
+                    ScanOutput::All
+                }
+            };
+        }
+        self.expect_symbol(Symbol::Colon);
+        let condition = self.expression();
+        let assigns = self.take_symbol(Symbol::FatArrow);
+        let assignments = if assigns { self.comma_separated(Self::named_expression) } else { Vec::new() };
+        ScanStep { name, output, condition, assignments }
     }
 
     fn parse_kv(&mut self) -> OperatorKind {

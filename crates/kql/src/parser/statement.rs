@@ -3,8 +3,8 @@
 use super::Parser;
 use crate::token::{Symbol, TokenKind};
 use crate::tree::{
-    ColumnDeclaration, Expr, ExprKind, Function, LetValue, Name, OperatorKind, Parameter, ParameterKind, Pipeline,
-    Script, Source, Statement,
+    ColumnDeclaration, Expr, ExprKind, Function, LetValue, Literal, Name, OperatorKind, Parameter, ParameterKind,
+    Pattern, PatternCase, Pipeline, Script, Source, Statement,
 };
 use crate::{Diagnostic, Type};
 
@@ -51,7 +51,11 @@ impl Parser<'_> {
             let value = self.take_symbol(Symbol::Equal).then(|| self.expression());
             return Some(Statement::Set { option, value, span: self.span_from(start) });
         }
-        for keyword in ["declare", "alias", "restrict"] {
+        if self.at_word("declare") && followed_by_name {
+            self.advance();
+            return self.declaration();
+        }
+        for keyword in ["alias", "restrict"] {
             if self.at_word(keyword) && followed_by_name {
                 let span = self.advance().span;
                 self.report(Diagnostic::unsupported(span, keyword));
@@ -59,6 +63,64 @@ impl Parser<'_> {
             }
         }
         Some(Statement::Query(self.pipeline()))
+    }
+
+    /// What follows `declare`.
+    fn declaration(&mut self) -> Option<Statement> {
+        if self.take_word("query_parameters") {
+            self.expect_symbol(Symbol::OpenParen);
+            let parameters = self.comma_separated(Self::parameter);
+            self.expect_symbol(Symbol::CloseParen);
+            return Some(Statement::Parameters(parameters));
+        }
+        if self.take_word("pattern") {
+            return Some(Statement::Pattern(self.pattern()));
+        }
+        self.error_expected("'query_parameters' or 'pattern' after 'declare'");
+        None
+    }
+
+    fn pattern(&mut self) -> Pattern {
+        let name = self.name("a name for the pattern");
+        let mut pattern = Pattern { name, arguments: Vec::new(), path: None, cases: Vec::new() };
+        if !self.take_symbol(Symbol::Equal) {
+            return pattern;
+        }
+        self.expect_symbol(Symbol::OpenParen);
+        pattern.arguments = self.comma_separated(Self::column_declaration);
+        self.expect_symbol(Symbol::CloseParen);
+        if self.take_symbol(Symbol::OpenBracket) {
+            pattern.path = Some(self.column_declaration());
+            self.expect_symbol(Symbol::CloseBracket);
+        }
+        self.expect_symbol(Symbol::OpenBrace);
+        while !self.silenced && self.at_symbol(Symbol::OpenParen) {
+            self.advance();
+            let arguments = self.comma_separated(Self::expression);
+            self.expect_symbol(Symbol::CloseParen);
+            let mut path = None;
+            if self.take_symbol(Symbol::Dot) {
+                self.expect_symbol(Symbol::OpenBracket);
+                path = match self.expression().kind {
+                    ExprKind::Literal(Literal::String(text)) => Some(text),
+                    _ => {
+                        self.error_expected("a text in quotes");
+                        None
+                    }
+                };
+                self.expect_symbol(Symbol::CloseBracket);
+            }
+            self.expect_symbol(Symbol::Equal);
+            let start = self.span().start;
+            self.expect_symbol(Symbol::OpenBrace);
+            let body = self.nested(|p| p.script(true)).unwrap_or_default();
+            self.expect_symbol(Symbol::CloseBrace);
+            let body = Function { parameters: Vec::new(), body, is_view: false, span: self.span_from(start) };
+            pattern.cases.push(PatternCase { arguments, path, body });
+            while self.take_symbol(Symbol::Semicolon) {}
+        }
+        self.expect_symbol(Symbol::CloseBrace);
+        pattern
     }
 
     fn let_value(&mut self) -> LetValue {

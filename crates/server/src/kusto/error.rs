@@ -39,6 +39,16 @@ impl KustoError {
         KustoError { permanent: false, ..KustoError::new(status, "Internal", exception, message.into()) }
     }
 
+    pub fn timed_out(limit: std::time::Duration) -> KustoError {
+        let exception = "Kusto.Data.Exceptions.KustoServiceTimeoutException";
+        let message = format!(
+            "the query took longer than its {} seconds and was stopped; ask for less, or allow more with 'set servertimeout'",
+            limit.as_secs()
+        );
+        let status = StatusCode::GATEWAY_TIMEOUT;
+        KustoError { permanent: false, ..KustoError::new(status, "Timeout", exception, message) }
+    }
+
     pub fn too_busy(message: impl Into<String>) -> KustoError {
         let exception = "Kusto.Data.Exceptions.KustoRequestThrottledException";
         let status = StatusCode::TOO_MANY_REQUESTS;

@@ -3,6 +3,7 @@
 use super::error::KustoError;
 use super::{command, response};
 use crate::Services;
+use crate::queries::{Failed, Properties};
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -15,16 +16,24 @@ struct Request {
     #[serde(default)]
     db: Option<String>,
     csl: String,
+    #[serde(default)]
+    properties: serde_json::Value,
 }
 
-fn request(services: &Services, headers: &HeaderMap, body: &[u8]) -> Result<(String, String), KustoError> {
+fn request(services: &Services, headers: &HeaderMap, body: &[u8]) -> Result<(String, String, Properties), KustoError> {
     if !services.admin_token.admits(headers) {
         return Err(KustoError::unauthorized());
     }
     let request: Request = serde_json::from_slice(body)
         .map_err(|e| KustoError::bad_request(format!("the body must be JSON with the members 'db' and 'csl': {e}")))?;
     let database = request.db.filter(|d| !d.is_empty()).unwrap_or_else(|| services.default_database.clone());
-    Ok((database, request.csl))
+    let mut properties = Properties::read(&request.properties).map_err(bad_option)?;
+    properties.add_statements(&request.csl).map_err(bad_option)?;
+    Ok((database, request.csl, properties))
+}
+
+fn bad_option(option: String) -> KustoError {
+    KustoError::bad_request(format!("the value of the request option '{option}' cannot be read"))
 }
 
 /// `POST /v1/rest/query`. A text that begins with a dot is a command here too: old tools send them so.
@@ -33,7 +42,7 @@ pub(super) async fn query(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, KustoError> {
-    let (database, text) = request(&services, &headers, &body)?;
+    let (database, text, properties) = request(&services, &headers, &body)?;
     if text.trim_start().starts_with('.') {
         return command::run(&services, &database, &text).await;
     }
@@ -41,13 +50,16 @@ pub(super) async fn query(
     if !catalog.has_database(&database) {
         return Err(KustoError::bad_request(format!("there is no database named '{database}'")));
     }
-    let failed = |error: engine::Error| KustoError::engine(&error, &text);
-    let results = services.session.query(catalog.as_ref(), &database, &text).await.map_err(failed)?;
-    let mut answers = Vec::with_capacity(results.len());
-    for rows in results {
-        answers.push(rows.collect().await.map_err(failed)?);
+    let answered = services.queries.run(catalog, database, text.clone(), properties, response::QueryResult::read).await;
+    match answered {
+        Ok(results) => Ok(response::query(results)),
+        Err(Failed::Engine(error)) => Err(KustoError::engine(&error, &text)),
+        Err(Failed::TimedOut(limit)) => Err(KustoError::timed_out(limit)),
+        Err(Failed::Stopped(problem)) => {
+            tracing::error!(%problem, "a query broke off");
+            Err(KustoError::internal("the query broke off by a fault of the server"))
+        }
     }
-    Ok(response::query(&answers))
 }
 
 /// `POST /v1/rest/mgmt`.
@@ -56,6 +68,6 @@ pub(super) async fn manage(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, KustoError> {
-    let (database, text) = request(&services, &headers, &body)?;
+    let (database, text, _) = request(&services, &headers, &body)?;
     command::run(&services, &database, &text).await
 }

@@ -1,9 +1,10 @@
 //! Answers in Kusto's version 1 form: tables with columns and rows, written as JSON.
 
+use crate::queries::Limits;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use engine::cells::Cells;
-use engine::{Answer, Column, Visualization, json};
+use engine::{Column, RecordBatch, Rows, Visualization, json};
 use kql::Type;
 use std::fmt::Write as _;
 
@@ -45,24 +46,39 @@ impl Table {
         self.rows.push_str(&json::array(cells));
     }
 
-    pub fn of_answer(answer: &Answer) -> Table {
-        let mut table = Table { columns: answer.columns.clone(), rows: String::new(), count: 0 };
-        for batch in &answer.batches {
-            let cells: Vec<Cells> =
-                batch.columns().iter().zip(&answer.columns).map(|(a, c)| Cells::new(c.column_type, a)).collect();
-            for row in 0..batch.num_rows() {
-                table.rows.push_str(if table.count == 0 { "[" } else { ",[" });
-                table.count += 1;
-                for (i, cell) in cells.iter().enumerate() {
-                    if i > 0 {
-                        table.rows.push(',');
-                    }
-                    cell.write_json(row, &mut table.rows);
-                }
-                table.rows.push(']');
-            }
+    /// Adds what stands in the place of a row.
+    fn push_json(&mut self, row: &str) {
+        if self.count > 0 {
+            self.rows.push(',');
         }
-        table
+        self.count += 1;
+        self.rows.push_str(row);
+    }
+
+    /// Adds the rows of a batch, as far as they fit; whether all did.
+    fn add(&mut self, batch: &RecordBatch, limits: Limits) -> bool {
+        let cells: Vec<Cells> =
+            batch.columns().iter().zip(&self.columns).map(|(a, c)| Cells::new(c.column_type, a)).collect();
+        for row in 0..batch.num_rows() {
+            let before = self.rows.len();
+            if self.count >= limits.rows_max {
+                return false;
+            }
+            self.rows.push_str(if self.count == 0 { "[" } else { ",[" });
+            for (i, cell) in cells.iter().enumerate() {
+                if i > 0 {
+                    self.rows.push(',');
+                }
+                cell.write_json(row, &mut self.rows);
+            }
+            self.rows.push(']');
+            if self.rows.len() > limits.bytes_max {
+                self.rows.truncate(before);
+                return false;
+            }
+            self.count += 1;
+        }
+        true
     }
 
     fn write(&self, name: &str, out: &mut String) {
@@ -100,8 +116,39 @@ pub(super) fn command(table: Table) -> Response {
     respond(&[("Table_0".to_owned(), table)])
 }
 
-/// The answer of a query: its results, then their properties, the status and a table of contents.
-pub(super) fn query(answers: &[Answer]) -> Response {
+/// One result of a query, with what became of it.
+pub(super) struct QueryResult {
+    name: Option<String>,
+    visualization: Option<Visualization>,
+    table: Table,
+    /// Why rows are missing at the end, where they are.
+    failure: Option<String>,
+}
+
+impl QueryResult {
+    /// Reads the rows as far as the limits go.
+    pub async fn read(mut rows: Rows, limits: Limits) -> Result<QueryResult, engine::Error> {
+        let mut table = Table { columns: rows.columns.clone(), rows: String::new(), count: 0 };
+        let mut failure = None;
+        while let Some(batch) = rows.next().await? {
+            if !table.add(&batch, limits) {
+                let what = match table.count >= limits.rows_max {
+                    true => format!("{} rows", limits.rows_max),
+                    false => format!("{} bytes", limits.bytes_max),
+                };
+                failure = Some(format!(
+                    "the result is larger than {what} and is cut off there (E_QUERY_RESULT_SET_TOO_LARGE); ask for less, or begin the query with 'set notruncation;'"
+                ));
+                break;
+            }
+        }
+        Ok(QueryResult { name: rows.name, visualization: rows.visualization, table, failure })
+    }
+}
+
+/// The answer of a query: its results, then their properties, the status and a table of contents. Where a result is
+/// incomplete, its last row is an object that says so, and so does the status.
+pub(super) fn query(results: Vec<QueryResult>) -> Response {
     let mut tables: Vec<(String, Table)> = Vec::new();
     let mut contents = Table::new(&[
         ("Ordinal", Type::Long),
@@ -115,20 +162,26 @@ pub(super) fn query(answers: &[Answer]) -> Response {
         contents.push(&[ordinal.to_string(), json::quote(kind), json::quote(name), json::quote(&id), json::quote("")]);
     };
     let mut properties = Table::new(&[("Value", Type::String)]);
-    for answer in answers {
-        list(tables.len(), "QueryResult", "PrimaryResult");
-        properties.push(&[json::quote(&visualization(answer.visualization.as_ref()))]);
-        tables.push((format!("Table_{}", tables.len()), Table::of_answer(answer)));
+    let mut failures: Vec<String> = Vec::new();
+    for mut result in results {
+        list(tables.len(), "QueryResult", result.name.as_deref().unwrap_or("PrimaryResult"));
+        properties.push(&[json::quote(&visualization(result.visualization.as_ref()))]);
+        if let Some(failure) = result.failure {
+            let exceptions = json::array([json::quote(&failure)]);
+            result.table.push_json(&json::bag([("Exceptions".to_owned(), exceptions)]));
+            failures.push(failure);
+        }
+        tables.push((format!("Table_{}", tables.len()), result.table));
     }
     list(tables.len(), "QueryProperties", "@ExtendedProperties");
     tables.push((format!("Table_{}", tables.len()), properties));
     list(tables.len(), "QueryStatus", "QueryStatus");
-    tables.push((format!("Table_{}", tables.len()), status()));
+    tables.push((format!("Table_{}", tables.len()), status(&failures)));
     tables.push((format!("Table_{}", tables.len()), contents));
     respond(&tables)
 }
 
-fn status() -> Table {
+fn status(failures: &[String]) -> Table {
     let mut table = Table::new(&[
         ("Timestamp", Type::DateTime),
         ("Severity", Type::Int),
@@ -142,12 +195,17 @@ fn status() -> Table {
         ("ClientActivityId", Type::String),
     ]);
     let id = json::quote(&uuid::Uuid::new_v4().to_string());
+    // The code is that of a result that is cut off, as Kusto numbers it.
+    let (severity, description) = match failures.is_empty() {
+        true => (("4", "Info", "0"), "Query completed successfully".to_owned()),
+        false => (("2", "Error", "-2133196797"), failures.join("\n")),
+    };
     table.push(&[
         json::quote(&kql::datetime::format(kql::datetime::now())),
-        "4".to_owned(),
-        json::quote("Info"),
-        "0".to_owned(),
-        json::quote("Query completed successfully"),
+        severity.0.to_owned(),
+        json::quote(severity.1),
+        severity.2.to_owned(),
+        json::quote(&description),
         "1".to_owned(),
         id.clone(),
         id.clone(),
