@@ -116,6 +116,19 @@ def test_a_query_is_sent_over_tls_with_a_token_and_an_authority(server):
     assert wrong.returncode != 0 and "token" in wrong.stderr
 
 
+def test_a_token_that_begins_with_a_hyphen_is_a_token(new_server):
+    server = new_server("--no-agent")
+    server.data.mkdir()
+    (server.data / "admin-token").write_text("-V-is-no-flag\n")
+    with server:
+        arguments = ("query", "print x = 1", "--url", server.https, "--ca", server.ca)
+        assert works(*arguments, "--token", server.token) == "x\n1\n"
+
+
+def test_a_new_token_is_known_as_one_by_its_beginning(server):
+    assert server.token.startswith("tst_")
+
+
 def test_a_server_whose_authority_is_not_known_is_not_trusted(server, tmp_path):
     outcome = turnstone("query", "print 1", "--url", server.https, "--token", server.token, "--data", tmp_path)
     assert outcome.returncode == 1

@@ -17,7 +17,7 @@ pub struct ServerOptions {
     #[arg(long, env = "TURNSTONE_URL", value_name = "URL")]
     pub url: Option<String>,
     /// A bearer token; by default the admin token of the data folder.
-    #[arg(long, env = "TURNSTONE_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    #[arg(long, env = "TURNSTONE_TOKEN", hide_env_values = true, value_name = "TOKEN", allow_hyphen_values = true)]
     pub token: Option<String>,
     /// The certificate authority to trust; by default that of the data folder.
     #[arg(long, env = "TURNSTONE_CA", value_name = "PEM")]
