@@ -121,10 +121,21 @@ pub fn to_unix_micros(ticks: i64) -> i64 {
 }
 
 /// Parses the text forms that Kusto takes: ISO 8601 (time zone optional, UTC assumed), `M/D/Y` and `M-D-Y`
-/// with an optional time, RFC 822 and RFC 850. `None` for anything else or out of range.
+/// with an optional time, `Y, M, D`, RFC 822 and RFC 850. `None` for anything else or out of range.
 pub fn parse(text: &str) -> Option<i64> {
     let text = text.trim();
-    parse_iso(text).or_else(|| parse_month_first(text)).or_else(|| parse_rfc822(text))
+    parse_iso(text).or_else(|| parse_month_first(text)).or_else(|| parse_listed(text)).or_else(|| parse_rfc822(text))
+}
+
+/// `2025, 6, 14`.
+fn parse_listed(text: &str) -> Option<i64> {
+    let mut fields = text.split(',').map(str::trim);
+    let year = fields.next().filter(|y| y.len() == 4).and_then(digits)?;
+    let (month, day) = (fields.next().and_then(digits)?, fields.next().and_then(digits)?);
+    match fields.next() {
+        None => Parts::date(year, month, day).ticks(),
+        Some(_) => None,
+    }
 }
 
 fn parse_iso(text: &str) -> Option<i64> {
@@ -281,6 +292,7 @@ mod tests {
         assert_eq!(show("Sat, 8 Nov 14 15:05:02 GMT").as_deref(), Some("2014-11-08T15:05:02Z"));
         assert_eq!(show("Saturday, 08-Nov-14 15:05:02 UTC").as_deref(), Some("2014-11-08T15:05:02Z"));
         assert_eq!(show("5/25/2019 2:07:01 PM").as_deref(), Some("2019-05-25T14:07:01Z"));
+        assert_eq!(show("2025, 6, 14").as_deref(), Some("2025-06-14T00:00:00Z"));
         assert_eq!(show("garbage"), None);
         assert_eq!(show(""), None);
     }

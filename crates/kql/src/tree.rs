@@ -170,6 +170,11 @@ pub enum OperatorKind {
         by: Name,
         body: Vec<Operator>,
     },
+    /// `partition by key { pipeline }`: a query of its own for each value of the key, which its name means there.
+    PartitionEach {
+        by: Name,
+        body: Pipeline,
+    },
     /// `scan`.
     Scan(Scan),
     /// `parse` and `parse-where`.

@@ -289,6 +289,12 @@ impl<'q> Binder<'q> {
             "pack_array" => {
                 let mut items = Vec::new();
                 for argument in arguments {
+                    if matches!(argument.value.kind, ExprKind::Star) {
+                        for column in scope.columns {
+                            items.push(self.in_json(super::relation::column(column), span)?.expr);
+                        }
+                        continue;
+                    }
                     let typed = self.expression(&argument.value, scope)?;
                     items.push(self.in_json(typed, argument.value.span)?.expr);
                 }

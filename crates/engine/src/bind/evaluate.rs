@@ -95,6 +95,7 @@ impl<'q> Binder<'q> {
             Some(schema) => schema.columns.iter().map(|c| (c.name.text.clone(), c.column_type)).collect(),
             None => self.properties(&input, &source, span)?,
         };
+        let is_open = input.is_open || (evaluate.schema.is_none() && properties.is_empty());
         let keeps_input = evaluate.schema.as_ref().is_none_or(|schema| schema.keeps_input);
         let mut outputs = input.outputs();
         outputs.retain(|(name, _)| keeps_input && name != bag_name);
@@ -123,7 +124,7 @@ impl<'q> Binder<'q> {
                 }
             }
         }
-        input.project(outputs, span)
+        Ok(Relation { is_open, ..input.project(outputs, span)? })
     }
 
     /// The properties of all bags with their common types, by name.
@@ -222,6 +223,7 @@ impl<'q> Binder<'q> {
                 texts.into_iter().map(|text| (text, None)).collect()
             }
         };
+        let is_open = input.is_open || (evaluate.schema.is_none() && values.is_empty());
         let mut summary = Summary::over(&input, &columns);
         let mut outputs: Vec<(String, Typed)> = Vec::new();
         for (value, declared) in values {
@@ -249,7 +251,8 @@ impl<'q> Binder<'q> {
         let mut all: Vec<(String, Typed)> =
             by.iter().zip(&key_columns).map(|(c, k)| (c.name.clone(), column(k))).collect();
         all.extend(outputs);
-        input.aggregate(grouped, summary.aggregates, span)?.project(all, span)
+        let pivoted = input.aggregate(grouped, summary.aggregates, span)?.project(all, span)?;
+        Ok(Relation { is_open, ..pivoted })
     }
 
     fn aggregate_of(

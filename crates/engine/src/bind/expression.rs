@@ -97,6 +97,7 @@ impl<'q> Binder<'q> {
         }
         match scope.names.find(name) {
             Some(Meaning::Value(typed)) => Ok(typed.clone()),
+            Some(Meaning::Mistaken(problem)) => Err(problem.as_ref().clone().into()),
             Some(Meaning::Table(_)) => {
                 let diagnostic = Diagnostic::semantic(span, format!("'{name}' is a table, not a value"));
                 Err(diagnostic.with_hint("toscalar(...) takes the first value of the first row.").into())
@@ -117,6 +118,7 @@ impl<'q> Binder<'q> {
                 let message = format!("'{name}' is a function");
                 Err(Diagnostic::semantic(span, message).with_hint(format!("Call it: {name}().")).into())
             }
+            None if self.is_open => Ok(null(Type::Dynamic)),
             None => {
                 let names = scope.names.all();
                 let candidates = scope.columns.iter().map(|c| c.name.as_str()).chain(names);

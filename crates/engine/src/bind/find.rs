@@ -3,7 +3,7 @@
 use super::evaluate::names_in;
 use super::expression::text;
 use super::relation::{Column, Relation, column, null};
-use super::{Binder, Names, Result, Typed};
+use super::{Binder, Names, Result, Typed, unknown};
 use crate::functions::dynamic;
 use kql::tree::{Find, Name};
 use kql::{Diagnostic, Span, Type};
@@ -23,6 +23,12 @@ impl<'q> Binder<'q> {
         }
         if legs.is_empty() {
             return Err(Diagnostic::semantic(span, "there are no tables to look in").into());
+        }
+        for (name, _) in find.project.iter().flat_map(|p| &p.columns) {
+            let known = || legs.iter().flat_map(|(_, leg)| &leg.columns).map(|c| c.name.as_str());
+            if !known().any(|column| column == name.text) {
+                return Err(unknown("column", name, known()).into());
+            }
         }
         let (outputs, packs) = output_columns(find, &legs);
         let filtered = self.filtered(legs, &find.predicate, false, span, names)?;

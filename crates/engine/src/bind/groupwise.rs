@@ -5,10 +5,15 @@
 
 use super::naming::implicit_name;
 use super::relation::{Column, Relation, column, fresh_field};
-use super::{Binder, Names, Result, internal};
-use datafusion::logical_expr::{Expr as Plan, ident};
-use kql::tree::{MvExpand, Name, Operator};
+use super::{Binder, Meaning, Names, Result, Typed, internal};
+use crate::types::null_value;
+use datafusion::logical_expr::{Expr as Plan, ident, lit};
+use datafusion::scalar::ScalarValue;
+use kql::tree::{MvExpand, Name, Operator, Pipeline};
 use kql::{Diagnostic, Span, Type};
+
+/// `partition by x { ... }` runs no more queries than these, which is the bound of the original.
+const PARTITIONS_MAX: usize = 64;
 
 impl<'q> Binder<'q> {
     /// Expands each row and applies the operators to its elements. The columns of the row stay, but for those that
@@ -110,5 +115,44 @@ impl<'q> Binder<'q> {
         // Each group has an order of its own, the whole has none.
         let flat = Relation { order: Vec::new(), is_serialized: false, row: None, ..applied };
         Relation { group: outer_group, carried: outer_carried, ..flat }.trimmed(span)
+    }
+
+    /// Runs a query of its own for each value of the key.
+    pub(super) fn partition_each(
+        &mut self,
+        input: Relation,
+        by: &'q Name,
+        body: &'q Pipeline,
+        span: Span,
+        names: &Names<'q>,
+    ) -> Result<Relation> {
+        let key = input.require(by)?.clone();
+        let distinct = input.plain(span)?.aggregate(vec![ident(&key.field).alias("value")], Vec::new(), span)?;
+        let distinct = Relation { columns: vec![Column::new("value", key.column_type)], ..distinct };
+        let found = self.subquery(distinct, by.span)?;
+        let mut values: Vec<ScalarValue> = Vec::new();
+        for batch in &found.batches {
+            for row in 0..batch.num_rows() {
+                values.push(ScalarValue::try_from_array(batch.column(0), row).map_err(|e| internal(by.span, &e))?);
+            }
+        }
+        if values.len() > PARTITIONS_MAX {
+            let message = format!("'{}' has {} values, more than {PARTITIONS_MAX}", by.text, values.len());
+            return Err(Diagnostic::semantic(by.span, message)
+                .with_hint("Operators in parentheses have no such bound: partition by x ( ... ).")
+                .into());
+        }
+        let is_empty = values.is_empty();
+        if is_empty {
+            values.push(null_value(key.column_type));
+        }
+        let mut legs: Vec<(String, Relation)> = Vec::with_capacity(values.len());
+        for value in values {
+            let value = Typed::new(lit(value), key.column_type);
+            let rows = self.pipeline(body, &names.with(&by.text, Meaning::Value(value)))?;
+            legs.push((String::new(), rows));
+        }
+        let united = self.unite(legs, None, true, span)?;
+        if is_empty { united.limit(0, span) } else { Ok(united) }
     }
 }

@@ -1,7 +1,7 @@
 //! `join` in all its kinds.
 
 use super::relation::{Column, Relation, column, null, unique_name};
-use super::{Binder, Names, Result, Scope, Typed, internal, unknown};
+use super::{Binder, Names, Result, Typed, internal, unknown};
 use crate::aggregates::{self, Kind, field_name};
 use datafusion::common::{Column as PlanColumn, JoinType, NullEquality};
 use datafusion::functions::expr_fn::{coalesce, get_field};
@@ -32,14 +32,14 @@ impl<'q> Binder<'q> {
             let name = Name { text: kind_name.to_owned(), span: at };
             return Err(unknown("kind of join", &name, KINDS.iter().map(|(n, _)| *n)).into());
         };
-        let left = left.plain(span)?;
-        let right = self.pipeline(&join.right, names)?.plain(span)?;
-        let keys = self.join_keys(&left, &right, &join.on, names)?;
+        let left = with_open_keys(left.plain(span)?, &join.on, span)?;
+        let right = with_open_keys(self.pipeline(&join.right, names)?.plain(span)?, &join.on, span)?;
+        let keys = self.join_keys(&left, &right, &join.on)?;
         if kind_name != "innerunique" {
             return self.join_relations(left, right, keys, *kind, span);
         }
         let left = one_row_per_key(left, &keys, span)?;
-        let keys = self.join_keys(&left, &right, &join.on, names)?;
+        let keys = self.join_keys(&left, &right, &join.on)?;
         self.join_relations(left, right, keys, *kind, span)
     }
 
@@ -53,9 +53,9 @@ impl<'q> Binder<'q> {
                 return Err(unknown("kind of lookup", &name, ["leftouter", "inner"]).into());
             }
         };
-        let left = left.plain(span)?;
-        let right = self.pipeline(&join.right, names)?.plain(span)?;
-        let keys = self.join_keys(&left, &right, &join.on, names)?;
+        let left = with_open_keys(left.plain(span)?, &join.on, span)?;
+        let right = with_open_keys(self.pipeline(&join.right, names)?.plain(span)?, &join.on, span)?;
+        let keys = self.join_keys(&left, &right, &join.on)?;
         let mut conditions = Vec::new();
         join.on.iter().for_each(|e| conjuncts(e, &mut conditions));
         let key_names: Vec<&str> = conditions.into_iter().filter_map(right_key_name).collect();
@@ -70,13 +70,7 @@ impl<'q> Binder<'q> {
     }
 
     /// The equalities that the rows are joined by, each side in the type of the comparison.
-    fn join_keys(
-        &mut self,
-        left: &Relation,
-        right: &Relation,
-        on: &'q [Expr],
-        names: &Names<'q>,
-    ) -> Result<Vec<(Typed, Typed)>> {
+    fn join_keys(&mut self, left: &Relation, right: &Relation, on: &'q [Expr]) -> Result<Vec<(Typed, Typed)>> {
         let mut conditions = Vec::new();
         on.iter().for_each(|e| conjuncts(e, &mut conditions));
         let mut keys = Vec::new();
@@ -87,8 +81,8 @@ impl<'q> Binder<'q> {
                     (column(left.require(&name)?), column(right.require(&name)?))
                 }
                 ExprKind::Binary { operator: BinaryOperator::Equal, left: a, right: b } => {
-                    let (x, x_side) = self.key_side(a, left, right, names)?;
-                    let (y, y_side) = self.key_side(b, left, right, names)?;
+                    let (x, x_side) = key_side(a, left, right)?;
+                    let (y, y_side) = key_side(b, left, right)?;
                     match (x_side, y_side) {
                         (Side::Left, Side::Right) => (x, y),
                         (Side::Right, Side::Left) => (y, x),
@@ -115,33 +109,6 @@ impl<'q> Binder<'q> {
             keys.push((a, b));
         }
         Ok(keys)
-    }
-
-    /// `$left.x` or `$right.x`.
-    fn key_side(
-        &mut self,
-        expr: &'q Expr,
-        left: &Relation,
-        right: &Relation,
-        names: &Names<'q>,
-    ) -> Result<(Typed, Side)> {
-        let ExprKind::Member { base, member } = &expr.kind else {
-            let message = "expected $left.column or $right.column";
-            return Err(Diagnostic::semantic(expr.span, message).into());
-        };
-        let (relation, side) = match &base.kind {
-            ExprKind::Name(name) if name == "$left" => (left, Side::Left),
-            ExprKind::Name(name) if name == "$right" => (right, Side::Right),
-            _ => {
-                let message = "expected $left.column or $right.column";
-                return Err(Diagnostic::semantic(expr.span, message).into());
-            }
-        };
-        relation.require(member)?;
-        let scope = Scope { names: names.clone(), columns: &relation.columns };
-        let found = relation.find(&member.text).map(column);
-        let _ = scope;
-        found.map(|typed| (typed, side)).ok_or_else(|| Diagnostic::semantic(expr.span, "unknown column").into())
     }
 
     pub(super) fn join_relations(
@@ -218,6 +185,53 @@ impl<'q> Binder<'q> {
 enum Side {
     Left,
     Right,
+}
+
+/// Adds the keys to a relation whose columns are not all known, where it lacks them.
+fn with_open_keys(relation: Relation, on: &[Expr], span: Span) -> Result<Relation> {
+    if !relation.is_open {
+        return Ok(relation);
+    }
+    let mut named = Vec::new();
+    let mut conditions = Vec::new();
+    on.iter().for_each(|e| conjuncts(e, &mut conditions));
+    for condition in conditions {
+        match &condition.kind {
+            ExprKind::Name(name) => named.push(name.clone()),
+            ExprKind::Binary { left, right, .. } => {
+                for side in [left, right] {
+                    if let ExprKind::Member { member, .. } = &side.kind {
+                        named.push(member.text.clone());
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    named.retain(|name| relation.find(name).is_none());
+    let mut added: Vec<(String, Typed)> = Vec::new();
+    for name in named {
+        if !added.iter().any(|(existing, _)| *existing == name) {
+            added.push((name, null(Type::String)));
+        }
+    }
+    relation.extend(added, span)
+}
+
+/// `$left.x` or `$right.x`.
+fn key_side(expr: &Expr, left: &Relation, right: &Relation) -> Result<(Typed, Side)> {
+    let sided = match &expr.kind {
+        ExprKind::Member { base, member } => match &base.kind {
+            ExprKind::Name(name) if name == "$left" => Some((left, Side::Left, member)),
+            ExprKind::Name(name) if name == "$right" => Some((right, Side::Right, member)),
+            _ => None,
+        },
+        _ => None,
+    };
+    let Some((relation, side, member)) = sided else {
+        return Err(Diagnostic::semantic(expr.span, "expected $left.column or $right.column").into());
+    };
+    Ok((column(relation.require(member)?), side))
 }
 
 /// The column of the right side in a condition that [`Binder::join_keys`] takes.

@@ -34,7 +34,7 @@ mod window;
 use crate::catalog::Catalog;
 use crate::types;
 use datafusion::arrow::array::RecordBatch;
-use datafusion::common::DataFusionError;
+use datafusion::common::{DataFusionError, SchemaError};
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use kql::tree::{Function, LetValue, Name, Pattern, Pipeline, Script, Source, Statement};
 use kql::{Diagnostic, Span, Type};
@@ -109,6 +109,8 @@ impl Typed {
 #[derive(Clone)]
 pub(crate) enum Meaning<'q> {
     Value(Typed),
+    /// An argument of the wrong type, which matters where it is used.
+    Mistaken(Box<Diagnostic>),
     Table(Relation),
     Function {
         function: &'q Function,
@@ -200,6 +202,8 @@ pub(crate) struct Binder<'q> {
     placeholders: Vec<Span>,
     /// The window functions called so far by the operator that is being bound, where it may call any.
     windows: Option<window::Windows>,
+    /// Whether the input of the operator that is being bound is [`Relation::is_open`].
+    is_open: bool,
     depth: usize,
 }
 
@@ -225,6 +229,7 @@ impl<'q> Binder<'q> {
             needs_single_stream: false,
             placeholders: Vec::new(),
             windows: None,
+            is_open: false,
             depth: 0,
         }
     }
@@ -416,7 +421,11 @@ impl<'q> Binder<'q> {
             let meaning = match &parameter.kind {
                 kql::tree::ParameterKind::Scalar(wanted) => {
                     let typed = self.expression(value, scope)?;
-                    Meaning::Value(self.coerce(typed, *wanted, value.span)?)
+                    match self.coerce(typed, *wanted, value.span) {
+                        Ok(typed) => Meaning::Value(typed),
+                        Err(Stop::Diagnostic(problem)) => Meaning::Mistaken(problem),
+                        Err(stop) => return Err(stop),
+                    }
                 }
                 kql::tree::ParameterKind::Table(columns) => {
                     let relation = self.table_expression(value, &scope.names)?;
@@ -454,8 +463,17 @@ impl<'q> Binder<'q> {
     }
 }
 
-/// The diagnostic for a plan that DataFusion would not build: a fault of the binder, not of the query.
+/// The diagnostic for a plan that DataFusion would not build.
+///
+/// Fields have names that no other has, so one that is not there belongs to a query around this one. Anything else is
+/// a fault of the binder, not of the query.
 pub(crate) fn internal(span: Span, error: &DataFusionError) -> Stop {
+    if let DataFusionError::SchemaError(problem, _) = error.find_root()
+        && matches!(problem.as_ref(), SchemaError::FieldNotFound { .. })
+    {
+        let message = "this depends on a column of the query around it, which differs from row to row";
+        return Diagnostic::semantic(span, message).into();
+    }
     Diagnostic::semantic(span, format!("failed to plan this part of the query: {}", error.strip_backtrace())).into()
 }
 

@@ -68,6 +68,9 @@ pub(crate) struct Relation {
     pub carried: Vec<Column>,
     /// The name of the table that the rows come from, where they come from one.
     pub table: Option<String>,
+    /// Whether columns may be asked for that are not known: a plugin makes them of the rows, and there are none. Each
+    /// is a null that no row holds.
+    pub is_open: bool,
 }
 
 impl Relation {
@@ -81,6 +84,7 @@ impl Relation {
             group: Vec::new(),
             carried: Vec::new(),
             table: None,
+            is_open: false,
         }
     }
 

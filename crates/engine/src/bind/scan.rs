@@ -172,6 +172,7 @@ impl<'q> Binder<'q> {
             group: input.group,
             carried: input.carried,
             table: None,
+            is_open: false,
         })
     }
 

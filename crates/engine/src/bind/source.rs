@@ -80,7 +80,7 @@ impl<'q> Binder<'q> {
             ExprKind::Name(name) => match names.find(name) {
                 Some(Meaning::Table(_)) => true,
                 Some(Meaning::Function { function, scope }) => self.returns_table(function, scope),
-                Some(Meaning::Value(_) | Meaning::Row(_) | Meaning::Pattern { .. }) => false,
+                Some(Meaning::Value(_) | Meaning::Mistaken(_) | Meaning::Row(_) | Meaning::Pattern { .. }) => false,
                 None => self.catalog.table(self.database, name).is_some(),
             },
             ExprKind::Member { .. } => {
@@ -124,6 +124,7 @@ impl<'q> Binder<'q> {
                 Some(Meaning::Row(_) | Meaning::Pattern { .. }) => {
                     Err(Diagnostic::semantic(expr.span, format!("'{name}' is no table")).into())
                 }
+                Some(Meaning::Mistaken(problem)) => Err((*problem).into()),
                 Some(Meaning::Value(typed)) => {
                     Err(wrong_type(expr.span, &format!("'{name}'"), typed.value_type, "a table"))
                 }
@@ -131,6 +132,10 @@ impl<'q> Binder<'q> {
             },
             ExprKind::Member { member, .. } => match self.qualified_table(expr) {
                 Some((database, _)) => self.table(&database, member),
+                None if in_other_cluster(expr) => {
+                    let diagnostic = Diagnostic::unsupported(expr.span, "a query to another cluster");
+                    Err(diagnostic.with_hint("database(\"name\").Table names a table of another workspace.").into())
+                }
                 None => Err(Diagnostic::semantic(expr.span, "this is no table").into()),
             },
             ExprKind::Call { function, arguments } => match names.find(&function.text).cloned() {
@@ -257,9 +262,31 @@ impl<'q> Binder<'q> {
     fn operator(&mut self, input: Option<Relation>, operator: &'q Operator, names: &Names<'q>) -> Result<Relation> {
         // Expressions of this operator call window functions over its own input, not over that of one around it.
         let around = std::mem::replace(&mut self.windows, input.as_ref().and_then(Windows::over));
+        let is_open = input.as_ref().is_some_and(|i| i.is_open);
+        let around_is_open = std::mem::replace(&mut self.is_open, is_open);
         let result = self.operator_here(input, operator, names);
         self.windows = around;
-        result
+        self.is_open = around_is_open;
+        let mut relation = result?;
+        relation.is_open = match operator.kind {
+            OperatorKind::Evaluate(_) | OperatorKind::Invoke { .. } => is_open || relation.is_open,
+            OperatorKind::Where(_)
+            | OperatorKind::Extend(_)
+            | OperatorKind::Serialize(_)
+            | OperatorKind::Sort(_)
+            | OperatorKind::Take(_)
+            | OperatorKind::Top { .. }
+            | OperatorKind::ProjectAway(_)
+            | OperatorKind::ProjectRename(_)
+            | OperatorKind::ProjectReorder(_)
+            | OperatorKind::MvExpand(_)
+            | OperatorKind::Parse(_)
+            | OperatorKind::ParseKv(_)
+            | OperatorKind::Join(_)
+            | OperatorKind::Lookup(_) => is_open,
+            _ => false,
+        };
+        Ok(relation)
     }
 
     fn operator_here(
@@ -409,6 +436,7 @@ impl<'q> Binder<'q> {
                 self.top_hitters(input, (count, of, by.as_ref()), span, names)
             }
             OperatorKind::Partition { by, body } => self.partition(input, by, body, span, names),
+            OperatorKind::PartitionEach { by, body } => self.partition_each(input, by, body, span, names),
             OperatorKind::Render { visualization, properties } => {
                 let text = |e: &Expr| match &e.kind {
                     ExprKind::Literal(Literal::String(s)) => s.clone(),
@@ -611,6 +639,15 @@ impl<'q> Binder<'q> {
             }
         }
         input.project(outputs, span)
+    }
+}
+
+/// Whether an expression names something beyond this server, as `cluster(...).database(...).T`.
+fn in_other_cluster(expr: &Expr) -> bool {
+    match &expr.kind {
+        ExprKind::Member { base, .. } => in_other_cluster(base),
+        ExprKind::Call { function, .. } => function.text == "cluster",
+        _ => false,
     }
 }
 

@@ -245,6 +245,11 @@ impl Parser<'_> {
                 self.hints(&[]);
                 self.expect_word("by");
                 let by = self.name("a column");
+                if self.take_symbol(Symbol::OpenBrace) {
+                    let body = self.pipeline();
+                    self.expect_symbol(Symbol::CloseBrace);
+                    return OperatorKind::PartitionEach { by, body };
+                }
                 OperatorKind::Partition { by, body: self.body() }
             }
             "scan" => OperatorKind::Scan(self.scan()),
@@ -598,11 +603,10 @@ impl Parser<'_> {
     fn mv_expand(&mut self, is_legacy: bool) -> MvExpand {
         let mut expand =
             MvExpand { columns: Vec::new(), bag_as_array: false, item_index: None, limit: None, is_legacy };
-        for (name, value) in self.hints(&["kind", "bagexpansion", "with_itemindex", "id"]) {
+        for (name, value) in self.hints(&["kind", "bagexpansion", "with_itemindex"]) {
             let Some(word) = self.word_of(value) else { continue };
             match (name.text.as_str(), word.text.as_str()) {
                 ("with_itemindex", _) => expand.item_index = Some(word),
-                ("id", _) => {}
                 (_, "array") => expand.bag_as_array = true,
                 (_, "bag") => {}
                 _ => self.report(Diagnostic::syntax(word.span, "expected 'bag' or 'array'")),

@@ -146,7 +146,7 @@ impl Parser<'_> {
                         return self.tokens[i + 1].kind == TokenKind::Symbol(Symbol::OpenBrace);
                     }
                 }
-                TokenKind::Symbol(Symbol::Semicolon | Symbol::Pipe | Symbol::OpenBrace) | TokenKind::EndOfText => break,
+                TokenKind::Symbol(Symbol::Semicolon | Symbol::Pipe) | TokenKind::EndOfText => break,
                 _ => {}
             }
         }
