@@ -10,8 +10,7 @@ use datafusion::arrow::array::{BooleanArray, StructArray, UInt64Array, new_empty
 use datafusion::arrow::buffer::OffsetBuffer;
 use datafusion::arrow::compute::concat;
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
-use datafusion::common::{DFSchema, Result};
-use datafusion::execution::context::SessionContext;
+use datafusion::common::Result;
 use datafusion::logical_expr::expr::WindowFunction;
 use datafusion::logical_expr::function::{PartitionEvaluatorArgs, WindowUDFFieldArgs};
 use datafusion::logical_expr::utils::split_conjunction;
@@ -21,7 +20,7 @@ use datafusion::logical_expr::{
 use datafusion::physical_plan::PhysicalExpr;
 use datafusion::scalar::ScalarValue;
 use kql::tree::ScanOutput;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 /// The field of the result that numbers the sequences.
 pub const MATCH_ID: &str = "id";
@@ -146,7 +145,6 @@ enum Operand {
 
 impl Formula {
     fn new(expr: &Expr, program: &Program) -> Result<Formula> {
-        static CONTEXT: LazyLock<SessionContext> = LazyLock::new(SessionContext::new);
         let refs = expr.column_refs();
         let is_named = |name: &str| refs.iter().any(|c| c.name == name);
         let mut fields: Vec<Field> = Vec::new();
@@ -160,7 +158,7 @@ impl Formula {
             operands.push(Operand::Memory(i));
         }
         let schema = Arc::new(Schema::new(fields));
-        let physical = CONTEXT.create_physical_expr(expr.clone(), &DFSchema::try_from(schema.clone())?)?;
+        let physical = crate::formula::physical(expr, &schema)?;
         Ok(Formula { physical, schema, operands })
     }
 

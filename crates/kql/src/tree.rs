@@ -1,6 +1,12 @@
 //! The syntax tree. Every node carries the span of the text that it came from.
 
+mod graph;
+
 use crate::{Span, Type};
+pub use graph::{
+    GraphComponents, GraphCycles, GraphDirection, GraphEdge, GraphMatch, GraphNodes, GraphPartition, GraphPattern,
+    GraphTable, MakeGraph, ShortestPaths,
+};
 
 /// Everything that one request sends: statements separated by semicolons.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -196,6 +202,13 @@ pub enum OperatorKind {
         function: Name,
         arguments: Vec<Argument>,
     },
+    MakeGraph(MakeGraph),
+    /// `graph-match` and `graph-shortest-paths`.
+    GraphMatch(GraphMatch),
+    GraphWhereNodes(Expr),
+    GraphWhereEdges(Expr),
+    GraphMarkComponents(GraphComponents),
+    GraphToTable(Vec<GraphTable>),
     Print(Vec<NamedExpr>),
     Range {
         column: Name,

@@ -88,6 +88,9 @@ impl<'q> Binder<'q> {
         if let Some(Meaning::Function { function, scope: defined_in }) = scope.names.find(&function.text).cloned() {
             return self.call_value(function, &defined_in, arguments, scope, span);
         }
+        if let Some(value) = self.graph_call(function, arguments, span, scope)? {
+            return Ok(value);
+        }
         if is_window_function(&function.text) {
             return self.window_call(function, arguments, span, scope);
         }

@@ -98,6 +98,9 @@ impl<'q> Binder<'q> {
         match scope.names.find(name) {
             Some(Meaning::Value(typed)) => Ok(typed.clone()),
             Some(Meaning::Mistaken(problem)) => Err(problem.as_ref().clone().into()),
+            Some(Meaning::Graph(_)) => {
+                Err(Diagnostic::semantic(span, format!("'{name}' is a graph, not a value")).into())
+            }
             Some(Meaning::Table(_)) => {
                 let diagnostic = Diagnostic::semantic(span, format!("'{name}' is a table, not a value"));
                 Err(diagnostic.with_hint("toscalar(...) takes the first value of the first row.").into())

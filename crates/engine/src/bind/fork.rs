@@ -15,8 +15,8 @@ impl<'q> Binder<'q> {
         if !is_several {
             return Ok(None);
         }
-        let source = self.pipeline_source(pipeline, names)?;
-        let input = self.operators(source, before, names)?;
+        let source = self.source_stage(pipeline, names)?;
+        let input = self.stages(source, before, names)?.rows(last.span)?;
         let single_stream = self.needs_single_stream;
         let mut results = Vec::new();
         let mut relations: Vec<(Option<String>, Relation)> = Vec::new();

@@ -264,7 +264,7 @@ fn conjuncts<'q>(expr: &'q Expr, out: &mut Vec<&'q Expr>) {
 }
 
 /// Keeps one row of each key, which is what `innerunique` does to its left side.
-fn one_row_per_key(left: Relation, keys: &[(Typed, Typed)], span: Span) -> Result<Relation> {
+pub(super) fn one_row_per_key(left: Relation, keys: &[(Typed, Typed)], span: Span) -> Result<Relation> {
     let columns = left.columns.clone();
     let grouped: Vec<Plan> =
         keys.iter().enumerate().map(|(i, (key, _))| key.expr.clone().alias(format!("$key{i}"))).collect();

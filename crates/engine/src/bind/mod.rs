@@ -13,6 +13,7 @@ mod evaluate;
 mod expression;
 mod find;
 mod fork;
+mod graph;
 mod groupwise;
 mod join;
 mod make_series;
@@ -112,6 +113,7 @@ pub(crate) enum Meaning<'q> {
     /// An argument of the wrong type, which matters where it is used.
     Mistaken(Box<Diagnostic>),
     Table(Relation),
+    Graph(Box<graph::Graph>),
     Function {
         function: &'q Function,
         scope: Names<'q>,
@@ -204,6 +206,8 @@ pub(crate) struct Binder<'q> {
     windows: Option<window::Windows>,
     /// Whether the input of the operator that is being bound is [`Relation::is_open`].
     is_open: bool,
+    /// The pattern of `graph-match` whose expressions are being bound.
+    matching: Option<graph::Matching>,
     depth: usize,
 }
 
@@ -230,6 +234,7 @@ impl<'q> Binder<'q> {
             placeholders: Vec::new(),
             windows: None,
             is_open: false,
+            matching: None,
             depth: 0,
         }
     }
@@ -243,6 +248,10 @@ impl<'q> Binder<'q> {
                 Statement::Query(pipeline) => {
                     self.visualization = None;
                     self.needs_single_stream = false;
+                    if let Some(tables) = self.named_graph_tables(pipeline, &names)? {
+                        names = tables;
+                        continue;
+                    }
                     match self.several_results(pipeline, &names)? {
                         Some(several) => results.extend(several),
                         None => {
@@ -288,6 +297,11 @@ impl<'q> Binder<'q> {
     }
 
     fn let_expression(&mut self, pipeline: &'q Pipeline, names: &Names<'q>) -> Result<Meaning<'q>> {
+        if self.makes_graph(pipeline, names)
+            && let graph::Stage::Graph(graph) = self.stage(pipeline, names)?
+        {
+            return Ok(Meaning::Graph(Box::new(graph)));
+        }
         if self.is_tabular(pipeline, names) {
             return Ok(Meaning::Table(self.pipeline(pipeline, names)?));
         }

@@ -81,6 +81,9 @@ pub(super) fn implicit_name(expr: &Expr, columns: &[Column]) -> Option<String> {
                     _ => None,
                 };
             }
+            if matches!(name, "node_degree_in" | "node_degree_out") {
+                return Some(name.to_owned());
+            }
             if name == "ingestion_time" {
                 return Some("$IngestionTime".to_owned());
             }

@@ -1,6 +1,7 @@
 //! Pipelines: where rows come from, and the operators that shape them row by row.
 
 use super::comparison::filter_form;
+use super::graph::{Stage, needs_graph};
 use super::naming::implicit_name;
 use super::relation::{Column, Relation, null, unique_name, wrong_type};
 use super::window::Windows;
@@ -23,8 +24,7 @@ use std::sync::Arc;
 
 impl<'q> Binder<'q> {
     pub fn pipeline(&mut self, pipeline: &'q Pipeline, names: &Names<'q>) -> Result<Relation> {
-        let relation = self.pipeline_source(pipeline, names)?;
-        self.operators(relation, &pipeline.operators, names)
+        self.stage(pipeline, names)?.rows(pipeline.span)
     }
 
     pub(super) fn pipeline_source(&mut self, pipeline: &'q Pipeline, names: &Names<'q>) -> Result<Relation> {
@@ -43,20 +43,32 @@ impl<'q> Binder<'q> {
     /// Passes rows through operators in turn.
     pub(super) fn operators(
         &mut self,
-        mut relation: Relation,
+        relation: Relation,
         operators: &'q [Operator],
         names: &Names<'q>,
     ) -> Result<Relation> {
+        let end = operators.last().map_or(Span::new(0, 0), |operator| operator.span);
+        self.stages(Stage::Rows(relation), operators, names)?.rows(end)
+    }
+
+    /// Passes rows or a graph through operators in turn.
+    pub(super) fn stages(&mut self, mut stage: Stage, operators: &'q [Operator], names: &Names<'q>) -> Result<Stage> {
         let mut names = names.clone();
         for operator in operators {
-            if let OperatorKind::As(name) = &operator.kind {
-                relation.table = Some(name.text.clone());
-                names = names.with(&name.text, Meaning::Table(relation.clone()));
-                continue;
-            }
-            relation = self.operator(Some(relation), operator, &names)?;
+            stage = match (stage, &operator.kind) {
+                (Stage::Rows(mut relation), OperatorKind::As(name)) => {
+                    relation.table = Some(name.text.clone());
+                    names = names.with(&name.text, Meaning::Table(relation.clone()));
+                    Stage::Rows(relation)
+                }
+                (Stage::Rows(relation), OperatorKind::MakeGraph(made)) => {
+                    self.make_graph(relation, made, operator.span, &names)?
+                }
+                (Stage::Rows(relation), _) => Stage::Rows(self.operator(Some(relation), operator, &names)?),
+                (Stage::Graph(graph), _) => self.graph_operator(graph, operator, &names)?,
+            };
         }
-        Ok(relation)
+        Ok(stage)
     }
 
     /// A statement such as `1 + 1`. A bare name that means nothing is taken for a table that is not there.
@@ -78,7 +90,7 @@ impl<'q> Binder<'q> {
             ExprKind::Pipeline(pipeline) => self.is_tabular(pipeline, names),
             ExprKind::DataTable { .. } => true,
             ExprKind::Name(name) => match names.find(name) {
-                Some(Meaning::Table(_)) => true,
+                Some(Meaning::Table(_) | Meaning::Graph(_)) => true,
                 Some(Meaning::Function { function, scope }) => self.returns_table(function, scope),
                 Some(Meaning::Value(_) | Meaning::Mistaken(_) | Meaning::Row(_) | Meaning::Pattern { .. }) => false,
                 None => self.catalog.table(self.database, name).is_some(),
@@ -117,6 +129,7 @@ impl<'q> Binder<'q> {
             ExprKind::DataTable { columns, cells } => self.datatable(columns, cells, expr.span),
             ExprKind::Name(name) => match names.find(name).cloned() {
                 Some(Meaning::Table(relation)) => Ok(relation),
+                Some(Meaning::Graph(graph)) => Stage::Graph(*graph).rows(expr.span),
                 Some(Meaning::Function { function, scope: defined_in }) => {
                     let scope = Scope { names: names.clone(), columns: &[] };
                     self.call_table(function, &defined_in, &[], &scope, expr.span)
@@ -451,6 +464,12 @@ impl<'q> Binder<'q> {
                 Ok(input)
             }
             OperatorKind::Unsupported(name) => Err(Diagnostic::unsupported(span, name).into()),
+            OperatorKind::MakeGraph(_) => Err(Diagnostic::semantic(span, "a graph cannot be made here").into()),
+            OperatorKind::GraphMatch(_)
+            | OperatorKind::GraphWhereNodes(_)
+            | OperatorKind::GraphWhereEdges(_)
+            | OperatorKind::GraphMarkComponents(_)
+            | OperatorKind::GraphToTable(_) => Err(needs_graph(span)),
             OperatorKind::Print(_) | OperatorKind::Range { .. } => {
                 Err(Diagnostic::syntax(span, "this operator takes no rows").into())
             }

@@ -2,6 +2,7 @@
 //! error node, and reading goes on at the next pipe or statement.
 
 mod expression;
+mod graph;
 mod literal;
 mod operator;
 mod statement;

@@ -14,15 +14,8 @@ use crate::{Diagnostic, Span, Type};
 const KNOWN: &[&str] = &[
     "assert-schema",
     "externaldata",
-    "graph-mark-components",
-    "graph-match",
     "graph-merge",
-    "graph-shortest-paths",
-    "graph-to-table",
-    "graph-where-edges",
-    "graph-where-nodes",
     "macro-expand",
-    "make-graph",
     "partition-by",
     "reduce",
     "execute-and-cache",
@@ -76,6 +69,13 @@ const SUPPORTED: &[&str] = &[
     "search",
     "top-nested",
     "top-hitters",
+    "make-graph",
+    "graph-match",
+    "graph-shortest-paths",
+    "graph-where-nodes",
+    "graph-where-edges",
+    "graph-mark-components",
+    "graph-to-table",
 ];
 
 impl Parser<'_> {
@@ -133,7 +133,7 @@ impl Parser<'_> {
     }
 
     /// A word with dashes, such as `project-away`, where no white space stands around the dashes.
-    fn dashed_word(&mut self) -> String {
+    pub(super) fn dashed_word(&mut self) -> String {
         let first = self.advance();
         let mut span = first.span;
         while self.at_symbol(Symbol::Minus)
@@ -254,7 +254,7 @@ impl Parser<'_> {
             }
             "scan" => OperatorKind::Scan(self.scan()),
             "render" => self.render(),
-            _ => self.refuse(word, span),
+            _ => self.graph_operator(word).unwrap_or_else(|| self.refuse(word, span)),
         }
     }
 
@@ -274,7 +274,7 @@ impl Parser<'_> {
 
     /// Reads `name=value` pairs that stand between an operator and its operands. `hint.*` pairs change no
     /// result and are dropped; `wanted` ones are returned; others are an error.
-    fn hints(&mut self, wanted: &[&str]) -> Vec<(Name, Expr)> {
+    pub(super) fn hints(&mut self, wanted: &[&str]) -> Vec<(Name, Expr)> {
         let mut found = Vec::new();
         loop {
             let is_hint = self.at_word("hint") && self.peek_ahead(1).kind == TokenKind::Symbol(Symbol::Dot);
@@ -298,7 +298,7 @@ impl Parser<'_> {
     }
 
     /// A word or a literal.
-    fn parameter_value(&mut self) -> Expr {
+    pub(super) fn parameter_value(&mut self) -> Expr {
         if let Some(literal) = self.literal() {
             return literal;
         }
@@ -311,7 +311,7 @@ impl Parser<'_> {
         }
     }
 
-    fn word_of(&mut self, value: Expr) -> Option<Name> {
+    pub(super) fn word_of(&mut self, value: Expr) -> Option<Name> {
         match value.kind {
             ExprKind::Name(text) => Some(Name { text, span: value.span }),
             _ => {
@@ -385,7 +385,7 @@ impl Parser<'_> {
     }
 
     /// A table name, a call or a pipeline in parentheses.
-    fn operand_pipeline(&mut self) -> Pipeline {
+    pub(super) fn operand_pipeline(&mut self) -> Pipeline {
         let span = self.span();
         let value = match self.try_name_source() {
             Some(expr) => expr,
@@ -586,7 +586,7 @@ impl Parser<'_> {
     }
 
     /// Operators in parentheses, whose rows come from the operator around them.
-    fn body(&mut self) -> Vec<Operator> {
+    pub(super) fn body(&mut self) -> Vec<Operator> {
         self.expect_symbol(Symbol::OpenParen);
         let read = |p: &mut Self| {
             let mut operators = vec![p.operator()];
