@@ -11,6 +11,7 @@ pub mod conversion;
 pub mod datetime;
 pub mod decimal;
 pub mod dynamic;
+pub mod geo;
 pub mod math;
 pub mod network;
 pub mod parse;

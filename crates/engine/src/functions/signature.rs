@@ -3,6 +3,7 @@
 //! Functions whose result type depends on more than their argument types (`iff`, `case`, `bin` …) are bound
 //! in [`crate::bind`]; both lists together are what the engine knows.
 
+use super::geo::{self, cells};
 use super::{Kernel, array, codec, datetime, dynamic, math, network, regexes, series, string, xml};
 use kql::Type;
 
@@ -275,6 +276,44 @@ static SIGNATURES: &[Signature] = &[
     repeating("has_any_ipv4", &[Text, Text], 2, &network::HAS_IPV4),
     fixed("has_ipv4_prefix", &[Text, Text], &network::HAS_IPV4_PREFIX),
     repeating("has_any_ipv4_prefix", &[Text, Text], 2, &network::HAS_IPV4_PREFIX),
+    fixed("geo_distance_2points", &[Number, Number, Number, Number], &geo::DISTANCE_2POINTS),
+    fixed("geo_azimuth", &[Number, Number, Number, Number], &geo::AZIMUTH),
+    fixed("geo_angle", &[Number, Number, Number, Number, Number, Number], &geo::ANGLE),
+    fixed("geo_point_in_circle", &[Number, Number, Number, Number, Number], &geo::POINT_IN_CIRCLE),
+    fixed("geo_point_in_polygon", &[Number, Number, Dynamic], &geo::POINT_IN_POLYGON),
+    fixed("geo_distance_point_to_line", &[Number, Number, Dynamic], &geo::DISTANCE_POINT_TO_LINE),
+    fixed("geo_distance_point_to_polygon", &[Number, Number, Dynamic], &geo::DISTANCE_POINT_TO_POLYGON),
+    fixed("geo_closest_point_on_line", &[Number, Number, Dynamic], &geo::CLOSEST_POINT_ON_LINE),
+    fixed("geo_closest_point_on_polygon", &[Number, Number, Dynamic], &geo::CLOSEST_POINT_ON_POLYGON),
+    fixed("geo_line_length", &[Dynamic], &geo::LINE_LENGTH),
+    fixed("geo_line_centroid", &[Dynamic], &geo::LINE_CENTROID),
+    fixed("geo_line_interpolate_point", &[Dynamic, Number], &geo::LINE_INTERPOLATE_POINT),
+    fixed("geo_line_locate_point", &[Dynamic, Number, Number], &geo::LINE_LOCATE_POINT),
+    optional("geo_line_simplify", &[Dynamic, Number], 1, &geo::LINE_SIMPLIFY),
+    optional("geo_line_densify", &[Dynamic, Number], 1, &geo::LINE_DENSIFY),
+    optional("geo_polygon_densify", &[Dynamic, Number], 1, &geo::POLYGON_DENSIFY),
+    fixed("geo_polygon_area", &[Dynamic], &geo::POLYGON_AREA),
+    fixed("geo_polygon_perimeter", &[Dynamic], &geo::POLYGON_PERIMETER),
+    fixed("geo_polygon_centroid", &[Dynamic], &geo::POLYGON_CENTROID),
+    fixed("geo_intersects_2lines", &[Dynamic, Dynamic], &geo::INTERSECTS_2LINES),
+    fixed("geo_intersects_line_with_polygon", &[Dynamic, Dynamic], &geo::INTERSECTS_LINE_WITH_POLYGON),
+    fixed("geo_intersects_2polygons", &[Dynamic, Dynamic], &geo::INTERSECTS_2POLYGONS),
+    optional("geo_point_to_geohash", &[Number, Number, Integer], 2, &cells::POINT_TO_GEOHASH),
+    fixed("geo_geohash_to_central_point", &[Text], &cells::GEOHASH_TO_CENTRAL_POINT),
+    fixed("geo_geohash_to_polygon", &[Text], &cells::GEOHASH_TO_POLYGON),
+    fixed("geo_geohash_neighbors", &[Text], &cells::GEOHASH_NEIGHBORS),
+    optional("geo_point_to_s2cell", &[Number, Number, Integer], 2, &cells::POINT_TO_S2CELL),
+    fixed("geo_s2cell_to_central_point", &[Text], &cells::S2CELL_TO_CENTRAL_POINT),
+    fixed("geo_s2cell_to_polygon", &[Text], &cells::S2CELL_TO_POLYGON),
+    fixed("geo_s2cell_neighbors", &[Text], &cells::S2CELL_NEIGHBORS),
+    optional("geo_point_to_h3cell", &[Number, Number, Integer], 2, &cells::POINT_TO_H3CELL),
+    fixed("geo_h3cell_to_central_point", &[Text], &cells::H3CELL_TO_CENTRAL_POINT),
+    fixed("geo_h3cell_to_polygon", &[Text], &cells::H3CELL_TO_POLYGON),
+    fixed("geo_h3cell_level", &[Text], &cells::H3CELL_LEVEL),
+    optional("geo_h3cell_parent", &[Text, Integer], 1, &cells::H3CELL_PARENT),
+    optional("geo_h3cell_children", &[Text, Integer], 1, &cells::H3CELL_CHILDREN),
+    fixed("geo_h3cell_neighbors", &[Text], &cells::H3CELL_NEIGHBORS),
+    fixed("geo_h3cell_rings", &[Text, Integer], &cells::H3CELL_RINGS),
 ];
 
 impl Parameter {

@@ -1,0 +1,177 @@
+//! Points, arcs and loops on a sphere. A point is a vector of length 1; lengths are angles in radians.
+
+use std::f64::consts::PI;
+
+/// The radius of the Earth that Kusto measures with, in meters.
+pub const EARTH_METERS: f64 = 6_371_010.0;
+
+pub type Point = [f64; 3];
+
+/// The point at a longitude and latitude in degrees.
+pub fn point(longitude: f64, latitude: f64) -> Point {
+    let (lambda, phi) = (longitude.to_radians(), latitude.to_radians());
+    [phi.cos() * lambda.cos(), phi.cos() * lambda.sin(), phi.sin()]
+}
+
+/// The longitude and latitude of a point in degrees.
+pub fn degrees(p: Point) -> [f64; 2] {
+    [p[1].atan2(p[0]).to_degrees(), p[2].atan2(p[0].hypot(p[1])).to_degrees()]
+}
+
+pub fn dot(a: Point, b: Point) -> f64 {
+    a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+}
+
+fn cross(a: Point, b: Point) -> Point {
+    [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
+}
+
+pub fn sum(a: Point, b: Point) -> Point {
+    [a[0] + b[0], a[1] + b[1], a[2] + b[2]]
+}
+
+fn difference(a: Point, b: Point) -> Point {
+    [a[0] - b[0], a[1] - b[1], a[2] - b[2]]
+}
+
+pub fn scaled(a: Point, by: f64) -> Point {
+    [a[0] * by, a[1] * by, a[2] * by]
+}
+
+pub fn length(a: Point) -> f64 {
+    dot(a, a).sqrt()
+}
+
+/// The point in the direction of a vector; `None` for no direction at all.
+pub fn normalized(a: Point) -> Option<Point> {
+    let length = length(a);
+    (length > 0.0).then(|| scaled(a, 1.0 / length))
+}
+
+/// A normal of the plane through both points and the center. Exact for points that are close, where the plain product
+/// is not: the sum and the difference are computed without loss.
+fn normal(a: Point, b: Point) -> Point {
+    scaled(cross(sum(b, a), difference(b, a)), 0.5)
+}
+
+/// The angle between two points.
+pub fn angle(a: Point, b: Point) -> f64 {
+    length(normal(a, b)).atan2(dot(a, b))
+}
+
+/// The bearing from `a` to `b`: clockwise from north, from 0 to 2π. `None` where they are the same or opposite.
+pub fn azimuth(a: Point, b: Point) -> Option<f64> {
+    let towards = normal(a, b);
+    if length(towards) < 1e-15 {
+        return None;
+    }
+    let north_plane = normal(a, [0.0, 0.0, 1.0]);
+    if length(north_plane) == 0.0 {
+        // At a pole every way leads along a meridian.
+        let [longitude, _] = degrees(b);
+        let bearing = if a[2] > 0.0 { 180.0 - longitude } else { longitude };
+        return Some(bearing.to_radians().rem_euclid(2.0 * PI));
+    }
+    let sine = dot(cross(north_plane, towards), a);
+    let bearing = (-sine).atan2(dot(north_plane, towards));
+    // The sum makes 0 of -0.
+    Some(bearing.rem_euclid(2.0 * PI) + 0.0)
+}
+
+/// The point a part of the way from `a` to `b`.
+pub fn between(a: Point, b: Point, part: f64) -> Point {
+    let whole = angle(a, b);
+    let Some(normal) = normalized(normal(a, b)) else { return a };
+    let aside = cross(normal, a);
+    let (sine, cosine) = (part * whole).sin_cos();
+    let found = sum(scaled(a, cosine), scaled(aside, sine));
+    normalized(found).unwrap_or(a)
+}
+
+/// The point of the arc from `a` to `b` that is closest to `p`.
+pub fn closest(p: Point, a: Point, b: Point) -> Point {
+    let nearer_end = || if dot(p, a) >= dot(p, b) { a } else { b };
+    let Some(normal) = normalized(normal(a, b)) else { return nearer_end() };
+    let is_past_a = dot(cross(normal, a), p) > 0.0;
+    let is_before_b = dot(cross(b, normal), p) > 0.0;
+    if !(is_past_a && is_before_b) {
+        return nearer_end();
+    }
+    normalized(difference(p, scaled(normal, dot(p, normal)))).unwrap_or(a)
+}
+
+/// The latitude in degrees at which the arc between two points crosses the meridian of 180°, where it does.
+pub fn latitude_at_date_line(a: Point, b: Point) -> f64 {
+    let [x, _, z] = cross(normal(a, b), [0.0, 1.0, 0.0]);
+    // Of the two opposite points that the planes share, the one on that meridian.
+    (z * -x.signum()).atan2(x.abs()).to_degrees()
+}
+
+/// On which side of the arc from `a` to `b` a point is; a point on it counts as left, so that each crossing of a shared
+/// end is counted once.
+fn is_left(a: Point, b: Point, p: Point) -> bool {
+    dot(normal(a, b), p) >= 0.0
+}
+
+/// Whether two arcs cross, or touch within rounding.
+pub fn meet(a: Point, b: Point, c: Point, d: Point) -> bool {
+    /// Less than a tenth of a millimeter.
+    const TOUCH: f64 = 1e-11;
+    if crosses(a, b, c, d) {
+        return true;
+    }
+    let touches = |p: Point, x: Point, y: Point| angle(p, closest(p, x, y)) < TOUCH;
+    touches(a, c, d) || touches(b, c, d) || touches(c, a, b) || touches(d, a, b)
+}
+
+/// Whether two arcs cross.
+pub fn crosses(a: Point, b: Point, c: Point, d: Point) -> bool {
+    if is_left(a, b, c) == is_left(a, b, d) || is_left(c, d, a) == is_left(c, d, b) {
+        return false;
+    }
+    // The planes of both arcs meet at two opposite points; both arcs must come by the same one.
+    let meeting = cross(normal(a, b), normal(c, d));
+    let ab = sum(a, b);
+    let cd = sum(c, d);
+    dot(meeting, ab) * dot(meeting, cd) > 0.0
+}
+
+/// The part of the sphere that a triangle covers, positive where its corners come counterclockwise.
+fn triangle_area(a: Point, b: Point, c: Point) -> f64 {
+    // Differences first: the corners of a small triangle have nearly the same coordinates.
+    let volume = dot(a, cross(difference(b, a), difference(c, a)));
+    2.0 * volume.atan2(1.0 + dot(a, b) + dot(b, c) + dot(c, a))
+}
+
+/// The area to the left of a loop of corners, of which none comes twice.
+pub fn signed_area(corners: &[Point]) -> f64 {
+    let Some((first, rest)) = corners.split_first() else { return 0.0 };
+    rest.windows(2).map(|pair| triangle_area(*first, pair[0], pair[1])).sum()
+}
+
+/// The integral of all points to the left of a loop: its direction is that of their center of mass.
+pub fn moment(corners: &[Point]) -> Point {
+    edges(corners).fold([0.0; 3], |moment, (a, b)| {
+        let direction = normalized(normal(a, b)).unwrap_or_default();
+        sum(moment, scaled(direction, 0.5 * angle(a, b)))
+    })
+}
+
+/// The edges of a loop of corners.
+pub fn edges(corners: &[Point]) -> impl Iterator<Item = (Point, Point)> {
+    let next = corners.iter().cycle().skip(1);
+    corners.iter().copied().zip(next.copied()).take(corners.len())
+}
+
+/// Whether a point is within the smaller side of a loop.
+pub fn encloses(corners: &[Point], p: Point) -> bool {
+    // Opposite of the center is outside.
+    let Some(center) = normalized(corners.iter().copied().fold([0.0; 3], sum)) else { return false };
+    let outside = scaled(center, -1.0);
+    let way = normal(p, outside);
+    if length(way) < 1e-12 {
+        // On the axis: in the middle, or as far away as can be.
+        return dot(p, center) > 0.0;
+    }
+    edges(corners).filter(|(a, b)| crosses(p, outside, *a, *b)).count() % 2 == 1
+}
