@@ -38,6 +38,8 @@ pub enum Kind {
     Set { limit: usize },
     /// Nearest-rank percentiles, given as the bits of floats; a struct with one field each.
     Percentiles(Vec<u64>),
+    /// The same of values, the first argument, with weights, the second, a long.
+    WeightedPercentiles(Vec<u64>),
 }
 
 /// The state of one aggregate over many groups.
@@ -64,6 +66,7 @@ pub fn call(kind: Kind, arguments: Vec<Expr>, filter: Option<Expr>, order: Vec<S
         Kind::List { .. } => "kql_make_list",
         Kind::Set { .. } => "kql_make_set",
         Kind::Percentiles(_) => "kql_percentiles",
+        Kind::WeightedPercentiles(_) => "kql_weighted_percentiles",
     };
     let signature = Signature::user_defined(Volatility::Immutable);
     let udaf = AggregateUDF::from(KqlAggregate { name, kind, signature });
@@ -80,6 +83,10 @@ pub fn call(kind: Kind, arguments: Vec<Expr>, filter: Option<Expr>, order: Vec<S
 /// The name of field `i` of an aggregate that gives several columns.
 pub fn field_name(i: usize) -> String {
     format!("f{i}")
+}
+
+fn reals(bits: &[u64]) -> Vec<f64> {
+    bits.iter().map(|b| f64::from_bits(*b)).collect()
 }
 
 fn struct_fields<'a>(types: impl IntoIterator<Item = &'a DataType>) -> Fields {
@@ -103,10 +110,8 @@ impl KqlAggregate {
             Kind::Distinct => Box::new(distinct::Distinct::default()),
             Kind::List { limit } => Box::new(collect::Collect::new(false, *limit)),
             Kind::Set { limit } => Box::new(collect::Collect::new(true, *limit)),
-            Kind::Percentiles(bits) => {
-                let percents = bits.iter().map(|b| f64::from_bits(*b)).collect();
-                Box::new(percentile::Percentiles::new(percents, &types[0]))
-            }
+            Kind::Percentiles(bits) => Box::new(percentile::Percentiles::new(reals(bits), &types[0])),
+            Kind::WeightedPercentiles(bits) => Box::new(percentile::WeightedPercentiles::new(reals(bits), &types[0])),
         })
     }
 
@@ -117,6 +122,7 @@ impl KqlAggregate {
             Kind::Distinct => vec![DataType::Binary],
             Kind::List { .. } | Kind::Set { .. } => vec![list(DataType::Utf8View)],
             Kind::Percentiles(_) => vec![list(DataType::Int64)],
+            Kind::WeightedPercentiles(_) => vec![list(DataType::Int64), list(DataType::Int64)],
         }
     }
 }
@@ -139,7 +145,9 @@ impl AggregateUDFImpl for KqlAggregate {
             Kind::ArgMax | Kind::ArgMin | Kind::AnyRow => DataType::Struct(struct_fields(arg_types)),
             Kind::Distinct => DataType::Int64,
             Kind::List { .. } | Kind::Set { .. } => DataType::Utf8View,
-            Kind::Percentiles(bits) => DataType::Struct(struct_fields(bits.iter().map(|_| &arg_types[0]))),
+            Kind::Percentiles(bits) | Kind::WeightedPercentiles(bits) => {
+                DataType::Struct(struct_fields(bits.iter().map(|_| &arg_types[0])))
+            }
         })
     }
 

@@ -9,7 +9,7 @@ use super::window::is_window_function;
 use super::{Binder, Meaning, Result, Scope, Typed, constant, internal, unknown};
 use crate::functions::planned::is_planned;
 use crate::functions::signature::{self, Parameter, Signature};
-use crate::functions::{Kernel, conversion, datetime, decimal, dynamic, math, regexes, string};
+use crate::functions::{Kernel, conversion, datetime, decimal, dynamic, math, regexes, string, time_zones};
 use crate::json;
 use datafusion::functions::expr_fn::coalesce;
 use datafusion::logical_expr::expr::Case;
@@ -169,6 +169,9 @@ impl<'q> Binder<'q> {
             }
             ("format_timespan", _, Some(format)) if !datetime::is_timespan_format(format) => {
                 Some((1, "a timespan format"))
+            }
+            ("datetime_utc_to_local" | "datetime_local_to_utc", _, Some(name)) if time_zones::zone(name).is_none() => {
+                Some((1, "a time zone; datetime_list_timezones() names them"))
             }
             ("extract_all", Some(pattern), _) if regexes::group_count(pattern) == Some(0) => {
                 Some((0, "a regular expression with a group in parentheses to extract"))

@@ -41,6 +41,7 @@ impl<'q> Binder<'q> {
             "bag_unpack" => self.bag_unpack(input, evaluate, span, names),
             "pivot" => self.pivot(input, evaluate, span, names),
             "narrow" => narrow(self, input, span),
+            "ipv4_lookup" | "ipv6_lookup" => self.ip_lookup(input, evaluate, span, names),
             other => Err(Diagnostic::unsupported(evaluate.plugin.span, other).into()),
         }
     }
@@ -172,6 +173,11 @@ impl<'q> Binder<'q> {
     /// `pivot(column [, aggregate [, columns...]])`: a column for each value of the first, with the aggregate of its
     /// rows.
     fn pivot(&mut self, input: Relation, evaluate: &'q Evaluate, span: Span, names: &Names<'q>) -> Result<Relation> {
+        let named = evaluate.arguments.iter().filter_map(|a| match &a.value.kind {
+            ExprKind::Name(name) => Some(name.clone()),
+            _ => None,
+        });
+        let input = input.with_unknown(named, span)?;
         let columns = input.columns.clone();
         let scope = Scope { names: names.clone(), columns: &columns };
         let Some(pivot) = evaluate.arguments.first().map(|a| &a.value) else {
@@ -274,7 +280,7 @@ impl<'q> Binder<'q> {
 }
 
 /// The argument at a place, or the one of that name.
-fn argument<'q>(arguments: &'q [Argument], place: usize, name: &str) -> Option<&'q Expr> {
+pub(super) fn argument<'q>(arguments: &'q [Argument], place: usize, name: &str) -> Option<&'q Expr> {
     let named = arguments.iter().find(|a| a.name.as_ref().is_some_and(|n| n.text.eq_ignore_ascii_case(name)));
     named.or_else(|| arguments.get(place).filter(|a| a.name.is_none())).map(|a| &a.value)
 }

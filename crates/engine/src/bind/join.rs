@@ -32,8 +32,8 @@ impl<'q> Binder<'q> {
             let name = Name { text: kind_name.to_owned(), span: at };
             return Err(unknown("kind of join", &name, KINDS.iter().map(|(n, _)| *n)).into());
         };
-        let left = with_open_keys(left.plain(span)?, &join.on, span)?;
-        let right = with_open_keys(self.pipeline(&join.right, names)?.plain(span)?, &join.on, span)?;
+        let left = with_open_keys(left, &join.on, span)?.plain(span)?;
+        let right = with_open_keys(self.pipeline(&join.right, names)?, &join.on, span)?.plain(span)?;
         let keys = self.join_keys(&left, &right, &join.on)?;
         if kind_name != "innerunique" {
             return self.join_relations(left, right, keys, *kind, span);
@@ -53,8 +53,8 @@ impl<'q> Binder<'q> {
                 return Err(unknown("kind of lookup", &name, ["leftouter", "inner"]).into());
             }
         };
-        let left = with_open_keys(left.plain(span)?, &join.on, span)?;
-        let right = with_open_keys(self.pipeline(&join.right, names)?.plain(span)?, &join.on, span)?;
+        let left = with_open_keys(left, &join.on, span)?.plain(span)?;
+        let right = with_open_keys(self.pipeline(&join.right, names)?, &join.on, span)?.plain(span)?;
         let keys = self.join_keys(&left, &right, &join.on)?;
         let mut conditions = Vec::new();
         join.on.iter().for_each(|e| conjuncts(e, &mut conditions));
@@ -208,14 +208,7 @@ fn with_open_keys(relation: Relation, on: &[Expr], span: Span) -> Result<Relatio
             _ => {}
         }
     }
-    named.retain(|name| relation.find(name).is_none());
-    let mut added: Vec<(String, Typed)> = Vec::new();
-    for name in named {
-        if !added.iter().any(|(existing, _)| *existing == name) {
-            added.push((name, null(Type::String)));
-        }
-    }
-    relation.extend(added, span)
+    relation.with_unknown(named, span)
 }
 
 /// `$left.x` or `$right.x`.

@@ -15,6 +15,7 @@ mod find;
 mod fork;
 mod graph;
 mod groupwise;
+mod ip_lookup;
 mod join;
 mod make_series;
 mod mv_expand;

@@ -103,6 +103,20 @@ impl Relation {
             .ok_or_else(|| unknown("column", name, self.columns.iter().map(|c| c.name.as_str())).into())
     }
 
+    /// Adds those of the columns that are not known, where any may be asked for.
+    pub fn with_unknown(self, names: impl IntoIterator<Item = String>, span: Span) -> super::Result<Relation> {
+        if !self.is_open {
+            return Ok(self);
+        }
+        let mut added: Vec<(String, Typed)> = Vec::new();
+        for name in names {
+            if self.find(&name).is_none() && !added.iter().any(|(existing, _)| *existing == name) {
+                added.push((name, null(Type::String)));
+            }
+        }
+        self.extend(added, span)
+    }
+
     pub fn filter(self, predicate: Expr, span: Span) -> super::Result<Relation> {
         let builder = self.builder.filter(predicate).map_err(|e| internal(span, &e))?;
         Ok(Relation { builder, ..self })

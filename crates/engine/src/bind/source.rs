@@ -620,6 +620,9 @@ impl<'q> Binder<'q> {
         let mut out = Vec::new();
         for key in keys {
             let typed = self.expression(&key.value.value, scope)?;
+            if self.is_open && typed.is_constant() {
+                continue;
+            }
             if typed.value_type == Type::Dynamic {
                 let diagnostic = Diagnostic::semantic(key.value.value.span, "dynamic values have no order");
                 return Err(diagnostic.with_hint("Convert them first, with tostring(...) or tolong(...).").into());
@@ -665,7 +668,9 @@ impl<'q> Binder<'q> {
 fn in_other_cluster(expr: &Expr) -> bool {
     match &expr.kind {
         ExprKind::Member { base, .. } => in_other_cluster(base),
-        ExprKind::Call { function, .. } => function.text == "cluster",
+        ExprKind::Call { function, arguments } => {
+            function.text == "cluster" || arguments.first().is_some_and(|a| in_other_cluster(&a.value))
+        }
         _ => false,
     }
 }

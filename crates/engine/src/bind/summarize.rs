@@ -28,20 +28,7 @@ use std::sync::Arc;
 const COLLECTED_MAX: usize = 1 << 20;
 
 /// Aggregates of KQL that are refused by name until they are built.
-const PLANNED: &[&str] = &[
-    "argmax",
-    "argmin",
-    "buildschema",
-    "hll",
-    "hll_if",
-    "hll_merge",
-    "percentilesw",
-    "percentilew",
-    "percentilesw_array",
-    "tdigest",
-    "tdigest_merge",
-    "dictionary_merge",
-];
+const PLANNED: &[&str] = &["buildschema", "hll", "hll_if", "hll_merge", "tdigest", "tdigest_merge", "dictionary_merge"];
 
 const KNOWN: &[&str] = &[
     "count",
@@ -84,6 +71,11 @@ const KNOWN: &[&str] = &[
     "make_dictionary",
     "make_list_with_nulls",
     "percentiles_array",
+    "percentilew",
+    "percentilesw",
+    "percentilesw_array",
+    "argmax",
+    "argmin",
     "stdev",
     "stdevif",
     "stdevp",
@@ -181,7 +173,13 @@ impl<'q> Binder<'q> {
     ) -> Result<Relation> {
         let columns = input.columns.clone();
         let scope = Scope { names: names.clone(), columns: &columns };
-        let keys = self.named_expressions(by, &scope, &[], false)?;
+        let mut keys = self.named_expressions(by, &scope, &[], false)?;
+        // A column that is not known, since there are no rows, may be grouped by as well.
+        for (_, key) in keys.iter_mut().filter(|(_, key)| self.is_open && key.value_type == Type::Dynamic) {
+            if key.is_constant() {
+                *key = null(Type::String);
+            }
+        }
         for ((_, key), item) in keys.iter().zip(by) {
             if key.value_type == Type::Dynamic {
                 let diagnostic = Diagnostic::semantic(item.value.span, "rows cannot be grouped by a dynamic value");
@@ -357,9 +355,13 @@ impl<'q> Binder<'q> {
                 };
                 one(named(name), Typed::new(summary.add(distinct), Type::Long))
             }
-            "arg_max" | "arg_min" => {
+            "arg_max" | "arg_min" | "argmax" | "argmin" => {
                 count(1, usize::MAX)?;
-                self.arg_extreme(name == "arg_max", arguments, summary, scope, keys)
+                let mut outputs = self.arg_extreme(name.ends_with("max"), arguments, summary, scope, keys)?;
+                if !name.contains('_') {
+                    name_as_before(&mut outputs, &name[3..]);
+                }
+                Ok(outputs)
             }
             "take_any" | "any" | "take_anyif" | "anyif" => {
                 count(1, usize::MAX)?;
@@ -446,7 +448,8 @@ impl<'q> Binder<'q> {
                 one(named(if is_list { "list" } else { "set" }), Typed::new(collected, Type::Dynamic))
             }
             _ => {
-                count(2, if name == "percentile" { 2 } else { usize::MAX })?;
+                let least = if name.contains("w") { 3 } else { 2 };
+                count(least, if matches!(name, "percentile" | "percentilew") { least } else { usize::MAX })?;
                 self.percentiles(name, arguments, summary, scope, &first_name)
             }
         }
@@ -671,8 +674,15 @@ impl<'q> Binder<'q> {
             other => return Err(wrong_type(span, &format!("the argument of {name}()"), other, "a number or a time")),
         };
         let value = self.convert(value, of, span)?;
+        let weight = match name.starts_with("percentilew") || name.starts_with("percentilesw") {
+            true => {
+                let weight = self.expression(&arguments[1].value, scope)?;
+                Some(self.coerce(weight, Type::Long, arguments[1].value.span)?.expr)
+            }
+            false => None,
+        };
         let mut percents = Vec::new();
-        for argument in &arguments[1..] {
+        for argument in arguments.iter().skip(1 + usize::from(weight.is_some())) {
             let at = argument.value.span;
             let typed = self.expression(&argument.value, scope)?;
             let given = if typed.value_type == Type::Dynamic {
@@ -691,9 +701,13 @@ impl<'q> Binder<'q> {
                 }
             }
         }
-        let kind = Kind::Percentiles(percents.iter().map(|p| p.to_bits()).collect());
-        let row = summary.add(aggregates::call(kind, vec![value.expr], None, Vec::new()));
-        if name == "percentiles_array" {
+        let bits = percents.iter().map(|p| p.to_bits()).collect();
+        let (kind, given) = match weight {
+            None => (Kind::Percentiles(bits), vec![value.expr]),
+            Some(weight) => (Kind::WeightedPercentiles(bits), vec![value.expr, weight]),
+        };
+        let row = summary.add(aggregates::call(kind, given, None, Vec::new()));
+        if name.ends_with("_array") {
             let mut items = Vec::with_capacity(percents.len());
             for i in 0..percents.len() {
                 items.push(self.in_json(Typed::new(get_field(row.clone(), field_name(i)), of), span)?.expr);
@@ -707,6 +721,18 @@ impl<'q> Binder<'q> {
             value: Typed::new(get_field(row.clone(), field_name(i)), of),
         });
         Ok(outputs.collect())
+    }
+}
+
+/// The names that `argmax` and `argmin` give, where `arg_max` and `arg_min` give those of the columns: `max_key`,
+/// `max_key_other`.
+fn name_as_before(outputs: &mut [Output], prefix: &str) {
+    let key = outputs.first().and_then(|key| key.name.clone()).unwrap_or_default();
+    for (i, output) in outputs.iter_mut().enumerate() {
+        output.name = output.name.take().map(|own| match i {
+            0 => format!("{prefix}_{own}"),
+            _ => format!("{prefix}_{key}_{own}"),
+        });
     }
 }
 

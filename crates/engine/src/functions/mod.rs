@@ -10,6 +10,7 @@ pub mod codec;
 pub mod conversion;
 pub mod datetime;
 pub mod decimal;
+pub mod distributions;
 pub mod dynamic;
 pub mod geo;
 pub mod math;
@@ -21,6 +22,7 @@ pub mod series;
 pub mod signature;
 pub mod string;
 pub mod terms;
+pub mod time_zones;
 pub mod xml;
 
 use crate::types::arrow_type;

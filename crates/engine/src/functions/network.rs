@@ -236,3 +236,32 @@ pub static PARSE_IPV6: Kernel = Kernel::new("kql_parse_ipv6", Type::String, |arg
         Some(found.unwrap_or_default())
     }))
 });
+
+/// The network that an address is in, as a text that tells networks apart: of the given length of prefix, or of its own.
+/// Null where the address has a shorter prefix, or is none.
+fn network_key<T: std::fmt::LowerHex + std::ops::BitAnd<Output = T> + Copy>(
+    args: &Args,
+    parse: fn(&str) -> Option<(T, u32)>,
+    mask: fn(u32) -> T,
+) -> ArrayRef {
+    let texts = args.strings(0);
+    let given = (args.len() > 1).then(|| args.longs(1));
+    args.make_strings(|i| {
+        let (address, own) = parse(texts.get(i)?)?;
+        let prefix = match &given {
+            Some(prefixes) => u32::try_from(prefixes.get(i)?).ok().filter(|prefix| *prefix <= own)?,
+            None => own,
+        };
+        Some(format!("{:x}/{prefix}", address & mask(prefix)))
+    })
+}
+
+pub static IPV4_NETWORK: Kernel =
+    Kernel::new("kql_ipv4_network", Type::String, |args| Ok(network_key(args, parse, mask)));
+pub static IPV6_NETWORK: Kernel =
+    Kernel::new("kql_ipv6_network", Type::String, |args| Ok(network_key(args, parse_v6, mask_v6)));
+/// The length of the prefix of an IPv6 address.
+pub static IPV6_PREFIX: Kernel = Kernel::new("kql_ipv6_prefix", Type::Long, |args| {
+    let texts = args.strings(0);
+    Ok(args.make_longs(|i| parse_v6(texts.get(i)?).map(|(_, prefix)| prefix.into())))
+});

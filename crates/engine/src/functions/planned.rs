@@ -22,9 +22,6 @@ const NAMES: &[&str] = &[
     "any",
     "around",
     "assert",
-    "beta_cdf",
-    "beta_inv",
-    "beta_pdf",
     "bin_auto",
     "cluster",
     "convert_angle",
@@ -47,9 +44,6 @@ const NAMES: &[&str] = &[
     "cursor_current",
     "database",
     "datepart",
-    "datetime_list_timezones",
-    "datetime_local_to_utc",
-    "datetime_utc_to_local",
     "dcount_hll",
     "entity_group",
     "estimate_data_size",
@@ -91,7 +85,6 @@ const NAMES: &[&str] = &[
     "tdigest_isvalid",
     "totime",
     "treepath",
-    "welch_test",
 ];
 
 /// Whether `name` is a function of KQL that is not built yet.

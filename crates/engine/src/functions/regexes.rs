@@ -20,9 +20,10 @@ pub fn compile(pattern: &str) -> std::result::Result<Regex, String> {
 }
 
 /// A pattern of RE2 in the words of the regex crate, which asks for an escape where RE2 takes a character as it is: a
-/// brace that begins no repetition, and within a class `[`, `&`, `~` and a `-` after one.
+/// brace that begins no repetition, and within a class `[`, `&`, `~` and a `-` after one; and for another word for the
+/// octal number of a character.
 fn in_rust(pattern: &str) -> std::borrow::Cow<'_, str> {
-    if !pattern.contains(['{', '}', '[']) {
+    if !pattern.contains(['{', '}', '[']) && !pattern.contains("\\0") {
         return pattern.into();
     }
     let is_repetition = |rest: &str| {
@@ -38,8 +39,20 @@ fn in_rust(pattern: &str) -> std::borrow::Cow<'_, str> {
     while let Some((at, c)) = chars.next() {
         match (c, class) {
             ('\\', _) => {
+                let Some((_, escaped)) = chars.next() else {
+                    out.push(c);
+                    break;
+                };
+                if escaped == '0' {
+                    let digits = pattern[at + 2..].bytes().take(2).take_while(|b| (b'0'..=b'7').contains(b)).count();
+                    let code = u32::from_str_radix(&pattern[at + 1..at + 2 + digits], 8).unwrap_or_default();
+                    out.push_str(&format!("\\x{{{code:x}}}"));
+                    for _ in 0..digits {
+                        chars.next();
+                    }
+                    continue;
+                }
                 out.push(c);
-                let Some((_, escaped)) = chars.next() else { break };
                 out.push(escaped);
                 // `\p{Lu}` and `\x{41}` have braces of their own.
                 if matches!(escaped, 'p' | 'P' | 'x') && chars.peek().is_some_and(|(_, next)| *next == '{') {

@@ -4,7 +4,9 @@
 //! in [`crate::bind`]; both lists together are what the engine knows.
 
 use super::geo::{self, cells};
-use super::{Kernel, array, codec, datetime, dynamic, math, network, regexes, series, string, xml};
+use super::{
+    Kernel, array, codec, datetime, distributions, dynamic, math, network, regexes, series, string, time_zones, xml,
+};
 use kql::Type;
 
 /// What an argument may be.
@@ -276,6 +278,13 @@ static SIGNATURES: &[Signature] = &[
     repeating("has_any_ipv4", &[Text, Text], 2, &network::HAS_IPV4),
     fixed("has_ipv4_prefix", &[Text, Text], &network::HAS_IPV4_PREFIX),
     repeating("has_any_ipv4_prefix", &[Text, Text], 2, &network::HAS_IPV4_PREFIX),
+    fixed("datetime_utc_to_local", &[DateTime, Text], &time_zones::UTC_TO_LOCAL),
+    fixed("datetime_local_to_utc", &[DateTime, Text], &time_zones::LOCAL_TO_UTC),
+    fixed("datetime_list_timezones", &[], &time_zones::LIST_TIMEZONES),
+    fixed("beta_cdf", &[Number, Number, Number], &distributions::BETA_CDF),
+    fixed("beta_inv", &[Number, Number, Number], &distributions::BETA_INV),
+    fixed("beta_pdf", &[Number, Number, Number], &distributions::BETA_PDF),
+    fixed("welch_test", &[Number, Number, Number, Number, Number, Number], &distributions::WELCH_TEST),
     fixed("geo_distance_2points", &[Number, Number, Number, Number], &geo::DISTANCE_2POINTS),
     fixed("geo_azimuth", &[Number, Number, Number, Number], &geo::AZIMUTH),
     fixed("geo_angle", &[Number, Number, Number, Number, Number, Number], &geo::ANGLE),
