@@ -5,7 +5,7 @@
 
 use super::naming::implicit_name;
 use super::relation::{Column, Relation, column, fresh_field};
-use super::{Binder, Meaning, Names, Result, Typed, internal};
+use super::{Binder, Meaning, Names, Result, Typed, internal, plan};
 use crate::types::null_value;
 use datafusion::logical_expr::{Expr as Plan, ident, lit};
 use datafusion::scalar::ScalarValue;
@@ -42,7 +42,7 @@ impl<'q> Binder<'q> {
         fields.push(ident(&row));
         fields.extend(outer_carried.iter().map(|c| ident(&c.field)));
         fields.extend(outer.iter().zip(&copies).map(|(c, copy)| ident(&c.field).alias(&copy.field)));
-        let builder = numbered.builder.project(fields).map_err(|e| internal(span, &e))?;
+        let builder = plan::select(numbered.builder, fields, span)?;
         let mut group = outer_group.clone();
         group.push(row);
         let mut carried = outer_carried.clone();
@@ -110,7 +110,7 @@ impl<'q> Binder<'q> {
         let (outer_group, outer_carried) = (input.group.clone(), input.carried.clone());
         let mut group = input.group.clone();
         group.push(field);
-        let builder = input.builder.project(fields).map_err(|e| internal(span, &e))?;
+        let builder = plan::select(input.builder, fields, span)?;
         let applied = self.operators(Relation { builder, group, ..input }, body, names)?;
         // Each group has an order of its own, the whole has none.
         let flat = Relation { order: Vec::new(), is_serialized: false, row: None, ..applied };

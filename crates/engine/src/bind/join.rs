@@ -1,7 +1,7 @@
 //! `join` in all its kinds.
 
 use super::relation::{Column, Relation, column, null, unique_name};
-use super::{Binder, Names, Result, Typed, internal, unknown};
+use super::{Binder, Names, Result, Typed, internal, plan, unknown};
 use crate::aggregates::{self, Kind, field_name};
 use datafusion::common::{Column as PlanColumn, JoinType, NullEquality};
 use datafusion::functions::expr_fn::{coalesce, get_field};
@@ -263,7 +263,7 @@ pub(super) fn one_row_per_key(left: Relation, keys: &[(Typed, Typed)], span: Spa
         keys.iter().enumerate().map(|(i, (key, _))| key.expr.clone().alias(format!("$key{i}"))).collect();
     let values = columns.iter().map(|c| ident(&c.field)).collect();
     let any_row = aggregates::call(Kind::AnyRow, values, None, Vec::new()).alias("$row");
-    let builder = left.builder.aggregate(grouped, vec![any_row]).map_err(|e| internal(span, &e))?;
+    let builder = plan::aggregate(left.builder, grouped, vec![any_row], span)?;
     let outputs = columns
         .iter()
         .enumerate()

@@ -23,6 +23,7 @@ mod naming;
 mod operators;
 mod parse;
 mod pattern;
+mod plan;
 mod relation;
 mod scan;
 mod search;

@@ -4,12 +4,11 @@
 //! other has. A name can be given a new meaning at each step (`extend x = x + 1` twice), and DataFusion takes two
 //! projections that are the same to the letter for one.
 
-use super::{Typed, internal, unknown};
+use super::{Typed, internal, plan, unknown};
 use crate::aggregates::{Kind, field_name};
 use crate::types::{self, null_value};
 use datafusion::functions::expr_fn::get_field;
-use datafusion::logical_expr::expr_rewriter::normalize_col;
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Projection, Sort, SortExpr, ident, lit};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Sort, SortExpr, ident, lit};
 use kql::tree::Name;
 use kql::{Diagnostic, Span, Type};
 use std::sync::Arc;
@@ -118,7 +117,7 @@ impl Relation {
     }
 
     pub fn filter(self, predicate: Expr, span: Span) -> super::Result<Relation> {
-        let builder = self.builder.filter(predicate).map_err(|e| internal(span, &e))?;
+        let builder = plan::filter(self.builder, predicate, span)?;
         Ok(Relation { builder, ..self })
     }
 
@@ -152,7 +151,7 @@ impl Relation {
     pub fn trimmed(self, span: Span) -> super::Result<Relation> {
         let hidden = self.hidden();
         let fields: Vec<Expr> = self.columns.iter().map(|c| &c.field).chain(&hidden).map(ident).collect();
-        let builder = self.builder.project(fields).map_err(|e| internal(span, &e))?;
+        let builder = plan::select(self.builder, fields, span)?;
         Ok(Relation { builder, ..self })
     }
 
@@ -163,7 +162,7 @@ impl Relation {
             return Ok(Relation { table, ..Relation::new(self.builder, self.columns) });
         }
         let fields: Vec<Expr> = self.columns.iter().map(|c| ident(&c.field)).collect();
-        let builder = self.builder.project(fields).map_err(|e| internal(span, &e))?;
+        let builder = plan::select(self.builder, fields, span)?;
         Ok(Relation { table, ..Relation::new(builder, self.columns) })
     }
 
@@ -171,19 +170,19 @@ impl Relation {
     /// yet.
     pub fn aggregate(self, keys: Vec<Expr>, aggregates: Vec<Expr>, span: Span) -> super::Result<Relation> {
         const CARRIED: &str = "$carried";
-        let keys = keys.into_iter().chain(self.group.iter().map(ident));
+        let keys = keys.into_iter().chain(self.group.iter().map(ident)).collect();
         let mut aggregates = aggregates;
         if !self.carried.is_empty() {
             let values = self.carried.iter().map(|c| ident(&c.field)).collect();
             aggregates.push(crate::aggregates::call(Kind::AnyRow, values, None, Vec::new()).alias(CARRIED));
         }
-        let mut builder = self.builder.aggregate(keys, aggregates).map_err(|e| internal(span, &e))?;
+        let mut builder = plan::aggregate(self.builder, keys, aggregates, span)?;
         if !self.carried.is_empty() {
             let others = builder.schema().fields().iter().map(|f| f.name().clone()).filter(|name| name != CARRIED);
             let mut fields: Vec<Expr> = others.map(ident).collect();
             let value = |i: usize| get_field(ident(CARRIED), field_name(i));
             fields.extend(self.carried.iter().enumerate().map(|(i, c)| value(i).alias(&c.field)));
-            builder = builder.project(fields).map_err(|e| internal(span, &e))?;
+            builder = plan::select(builder, fields, span)?;
         }
         Ok(Relation { group: self.group, carried: self.carried, ..Relation::new(builder, Vec::new()) })
     }
@@ -217,12 +216,7 @@ impl Relation {
         let order: Vec<SortExpr> = self.order.iter().take_while(is_kept).cloned().collect();
         let expressions = outputs.into_iter().zip(&columns).map(|((_, typed), column)| typed.expr.alias(&column.field));
         let expressions = expressions.chain(self.hidden().into_iter().map(ident));
-        let build = |input: LogicalPlan| -> datafusion::common::Result<LogicalPlanBuilder> {
-            let expressions = expressions.map(|e| normalize_col(e, &input)).collect::<Result<_, _>>()?;
-            let projection = Projection::try_new(expressions, Arc::new(input))?;
-            Ok(LogicalPlanBuilder::from(LogicalPlan::Projection(projection)))
-        };
-        let builder = self.builder.build().and_then(build).map_err(|e| internal(span, &e))?;
+        let builder = plan::select(self.builder, expressions, span)?;
         Ok(Relation { builder, columns, order, ..self })
     }
 
@@ -259,7 +253,7 @@ impl Relation {
             let ordered = Relation { order: keys, is_serialized: true, row: None, ..self };
             return ordered.numbered(span);
         }
-        let builder = self.builder.sort(keys.clone()).map_err(|e| internal(span, &e))?;
+        let builder = plan::sort(self.builder, keys.clone(), span)?;
         let sorted = Relation { builder, order: keys, is_serialized: true, row: None, ..self };
         // A number that the rows had before is no column; counting them anew leaves it behind.
         if was_numbered { sorted.numbered(span) } else { Ok(sorted) }

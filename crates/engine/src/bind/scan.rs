@@ -2,7 +2,7 @@
 
 use super::relation::{Column, Relation, column, fresh_field};
 use super::window::{by_row, with_window};
-use super::{Binder, Meaning, Names, Result, Scope, Typed, constant, internal, unknown};
+use super::{Binder, Meaning, Names, Result, Scope, Typed, constant, internal, plan, unknown};
 use crate::scan::{self, MATCH_ID, NUMBER, Origin, Program, Remembered, Slot, Source, Step};
 use crate::types::{arrow_type, null_value};
 use datafusion::common::{Column as PlanColumn, UnnestOptions};
@@ -126,12 +126,9 @@ impl<'q> Binder<'q> {
         let (builder, met) = with_window(input.builder, call, span)?;
         let kept = columns.iter().map(|c| &c.field).chain(&input.group).chain(input.carried.iter().map(|c| &c.field));
         let fields: Vec<Plan> = kept.map(ident).chain([ident(met).alias(MET)]).collect();
-        let unfolded = builder
-            .project(fields)
-            .and_then(|b| {
-                let options = UnnestOptions::new().with_preserve_nulls(false);
-                b.unnest_columns_with_options(vec![PlanColumn::from_name(MET)], options)
-            })
+        let options = UnnestOptions::new().with_preserve_nulls(false);
+        let unfolded = plan::select(builder, fields, span)?
+            .unnest_columns_with_options(vec![PlanColumn::from_name(MET)], options)
             .map_err(|e| internal(span, &e))?;
 
         let slot = |i: usize| get_field(ident(MET), scan::slot_name(i));
@@ -160,7 +157,7 @@ impl<'q> Binder<'q> {
         let number = fresh_field("$row");
         fields.extend(input.group.iter().chain(input.carried.iter().map(|c| &c.field)).map(ident));
         fields.push(get_field(ident(MET), NUMBER).alias(&number));
-        let builder = unfolded.project(fields).map_err(|e| internal(span, &e))?;
+        let builder = plan::select(unfolded, fields, span)?;
         let order = input.group.iter().chain([&number]).map(|field| by_row(field)).collect();
         let columns = result_columns;
         Ok(Relation {

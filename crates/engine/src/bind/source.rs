@@ -293,6 +293,7 @@ impl<'q> Binder<'q> {
             | OperatorKind::ProjectRename(_)
             | OperatorKind::ProjectReorder(_)
             | OperatorKind::MvExpand(_)
+            | OperatorKind::MvApply { .. }
             | OperatorKind::Parse(_)
             | OperatorKind::ParseKv(_)
             | OperatorKind::Join(_)

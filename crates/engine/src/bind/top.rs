@@ -130,7 +130,7 @@ fn first_of_each(relation: Relation, group: Vec<String>, by: SortExpr, count: us
     let copies: Vec<String> = group.iter().map(|field| super::relation::fresh_field(field)).collect();
     let mut fields: Vec<Plan> = relation.columns.iter().map(|c| ident(&c.field)).collect();
     fields.extend(group.iter().zip(&copies).map(|(field, copy)| ident(field).alias(copy)));
-    let builder = relation.builder.project(fields).map_err(|e| super::internal(span, &e))?;
+    let builder = super::plan::select(relation.builder, fields, span)?;
     let grouped = Relation { group: copies, ..Relation::new(builder, relation.columns) };
     let limited = grouped.sort(vec![by], span)?.limit(count, span)?;
     limited.plain(span)

@@ -5,7 +5,7 @@
 //! field of their own, and each window is over that number.
 
 use super::relation::{Relation, fresh_field, null, wrong_type};
-use super::{Binder, Result, Scope, Typed, constant, internal};
+use super::{Binder, Result, Scope, Typed, constant, internal, plan};
 use crate::windows::{self, Kind};
 use datafusion::functions_window::expr_fn::row_number;
 use datafusion::logical_expr::{Expr as Plan, ExprFunctionExt, SortExpr, ident, lit};
@@ -62,7 +62,7 @@ impl Relation {
             self.columns.iter().map(|c| &c.field).chain(&self.group).chain(self.carried.iter().map(|c| &c.field));
         let mut fields: Vec<Plan> = kept.map(ident).collect();
         fields.push(ident(name).alias(&row));
-        let builder = builder.project(fields).map_err(|e| internal(span, &e))?;
+        let builder = plan::select(builder, fields, span)?;
         let order = self.group.iter().chain([&row]).map(|field| by_row(field)).collect();
         Ok(Relation { builder, order, row: Some(row), ..self })
     }
@@ -75,7 +75,7 @@ pub(super) fn with_window(
     span: Span,
 ) -> Result<(datafusion::logical_expr::LogicalPlanBuilder, String)> {
     let name = call.schema_name().to_string();
-    let builder = builder.window(vec![call]).map_err(|e| internal(span, &e))?;
+    let builder = plan::window(builder, call, span)?;
     Ok((builder, name))
 }
 
@@ -100,7 +100,7 @@ impl<'q> Binder<'q> {
         for (field, call) in windows.calls {
             let (builder, name) = with_window(relation.builder, call, span)?;
             let computed = fields.iter().cloned().chain([ident(name).alias(&field)]);
-            relation.builder = builder.project(computed).map_err(|e| internal(span, &e))?;
+            relation.builder = plan::select(builder, computed, span)?;
             fields.push(ident(&field));
         }
         Ok(relation)

@@ -95,7 +95,7 @@ fn ring(value: &Value) -> Option<Ring> {
     }
     // What is inside is the smaller side, and to the left.
     let area = signed_area(&points);
-    if area < 0.0 || area > 2.0 * std::f64::consts::PI {
+    if !(0.0..=2.0 * std::f64::consts::PI).contains(&area) {
         places.reverse();
         points.reverse();
     }
