@@ -37,6 +37,7 @@ const SPECIAL: &[&str] = &[
     "bin",
     "floor",
     "bin_at",
+    "bin_auto",
     "column_ifexists",
     "columnifexists",
     "toscalar",
@@ -284,6 +285,10 @@ impl<'q> Binder<'q> {
                 count(3, 3)?;
                 self.bin(arguments, span, scope)
             }
+            "bin_auto" => {
+                count(1, 1)?;
+                self.bin_auto(&arguments[0], span, scope)
+            }
             "column_ifexists" | "columnifexists" => {
                 count(2, 2)?;
                 let wanted = self.constant_text(&arguments[0].value, "the column name", scope)?;
@@ -500,7 +505,28 @@ impl<'q> Binder<'q> {
         for argument in arguments {
             given.push(self.expression(&argument.value, scope)?);
         }
-        for typed in &mut given {
+        self.binned(given, span)
+    }
+
+    /// `bin_auto(value)`: bins of the size, and from the place, that the request's options say.
+    fn bin_auto(&mut self, value: &'q Argument, span: Span, scope: &Scope<'q, '_>) -> Result<Typed> {
+        const SIZE: &str = "query_bin_auto_size";
+        const AT: &str = "query_bin_auto_at";
+        let constants = Scope { names: scope.names.clone(), columns: &[] };
+        let Some(size) = self.options.get(SIZE).copied() else {
+            let diagnostic = Diagnostic::semantic(span, "bin_auto() needs to know the size of a bin");
+            return Err(diagnostic.with_hint(format!("Say it before the query: set {SIZE}=1h;")).into());
+        };
+        let mut given = vec![self.expression(&value.value, scope)?, self.expression(size, &constants)?];
+        if let Some(at) = self.options.get(AT).copied() {
+            given.push(self.expression(at, &constants)?);
+        }
+        self.binned(given, span)
+    }
+
+    /// A value, the size of a bin, and where one begins.
+    fn binned(&mut self, given: Vec<Typed>, span: Span) -> Result<Typed> {
+        for typed in &given {
             if typed.value_type == Type::Dynamic {
                 let message = "a dynamic value cannot be binned";
                 return Err(Diagnostic::semantic(span, message)
@@ -509,7 +535,7 @@ impl<'q> Binder<'q> {
             }
         }
         let (value, step) = (given[0].value_type, given[1].value_type);
-        let at = arguments.len() == 3;
+        let at = given.len() == 3;
         let (kernel, types): (&'static Kernel, [Type; 3]) = match (value, step) {
             (Type::DateTime, Type::TimeSpan) => (
                 if at { &datetime::BIN_AT_DATETIME } else { &datetime::BIN_DATETIME },

@@ -41,6 +41,7 @@ impl<'q> Binder<'q> {
             "bag_unpack" => self.bag_unpack(input, evaluate, span, names),
             "pivot" => self.pivot(input, evaluate, span, names),
             "narrow" => narrow(self, input, span),
+            "rows_near" => self.rows_near(input, evaluate, span, names),
             "ipv4_lookup" | "ipv6_lookup" => self.ip_lookup(input, evaluate, span, names),
             other => Err(Diagnostic::unsupported(evaluate.plugin.span, other).into()),
         }

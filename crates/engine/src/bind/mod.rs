@@ -208,6 +208,8 @@ pub(crate) struct Binder<'q> {
     windows: Option<window::Windows>,
     /// Whether the input of the operator that is being bound is [`Relation::is_open`].
     is_open: bool,
+    /// What `set` has said so far.
+    options: HashMap<&'q str, &'q kql::tree::Expr>,
     /// The pattern of `graph-match` whose expressions are being bound.
     matching: Option<graph::Matching>,
     depth: usize,
@@ -236,6 +238,7 @@ impl<'q> Binder<'q> {
             placeholders: Vec::new(),
             windows: None,
             is_open: false,
+            options: HashMap::new(),
             matching: None,
             depth: 0,
         }
@@ -280,7 +283,7 @@ impl<'q> Binder<'q> {
         })
     }
 
-    /// Adds what a `let` or `declare` declares; `set` options change nothing here.
+    /// Adds what a `let` or `declare` declares, or remembers an option.
     fn declaration(&mut self, statement: &'q Statement, names: &Names<'q>) -> Result<Names<'q>> {
         let (name, value) = match statement {
             Statement::Let { name, value, .. } => (name, value),
@@ -289,7 +292,11 @@ impl<'q> Binder<'q> {
                 let scope = names.clone();
                 return Ok(names.with(&pattern.name.text, Meaning::Pattern { pattern, scope }));
             }
-            Statement::Set { .. } | Statement::Query(_) => return Ok(names.clone()),
+            Statement::Set { option, value, .. } => {
+                self.options.extend(value.as_ref().map(|value| (option.text.as_str(), value)));
+                return Ok(names.clone());
+            }
+            Statement::Query(_) => return Ok(names.clone()),
         };
         let meaning = match value {
             LetValue::Function(function) => Meaning::Function { function, scope: names.clone() },

@@ -6,7 +6,7 @@ use super::relation::{Column, Relation, column, null, unique_name};
 use super::source::matches_pattern;
 use super::{Binder, Meaning, Names, Result, Scope, Stop, Typed, internal, unknown};
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, Union as LogicalUnion};
-use kql::tree::{ExprKind, Name, Source, Union, UnionLeg};
+use kql::tree::{Expr, ExprKind, Literal, Name, NamePattern, Pipeline, Source, Union, UnionLeg};
 use kql::{Diagnostic, Span, Type};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -65,6 +65,18 @@ impl<'q> Binder<'q> {
                         if matches_pattern(&table, pattern) {
                             let name = Name { text: table.clone(), span: pattern.span };
                             legs.push((table, self.table(self.database, &name)?));
+                        }
+                    }
+                }
+                UnionLeg::Pipeline(pipeline) if tables_of_database(pipeline).is_some() => {
+                    let Some((database, pattern)) = tables_of_database(pipeline) else { continue };
+                    if database.contains('*') {
+                        return Err(Diagnostic::unsupported(pattern.span, "a pattern of databases").into());
+                    }
+                    for table in self.catalog.table_names(database) {
+                        if matches_pattern(&table, &pattern) {
+                            let name = Name { text: table.clone(), span: pattern.span };
+                            legs.push((table, self.table(database, &name)?));
                         }
                     }
                 }
@@ -132,6 +144,21 @@ impl<'q> Binder<'q> {
             Err(several) => LogicalPlan::Union(LogicalUnion::try_new(several).map_err(|e| internal(span, &e))?),
         };
         Ok(Relation::new(LogicalPlanBuilder::from(plan), columns))
+    }
+}
+
+/// The database and the pattern of `database("d").Security*`.
+fn tables_of_database(pipeline: &Pipeline) -> Option<(&str, NamePattern)> {
+    let Source::Expression(Expr { kind: ExprKind::Member { base, member }, .. }) = &pipeline.source else {
+        return None;
+    };
+    let ExprKind::Call { function, arguments } = &base.kind else { return None };
+    let is_pattern = function.text == "database" && member.text.contains('*') && pipeline.operators.is_empty();
+    match arguments.first().map(|a| &a.value.kind) {
+        Some(ExprKind::Literal(Literal::String(database))) if is_pattern => {
+            Some((database, NamePattern { text: member.text.clone(), has_wildcard: true, span: member.span }))
+        }
+        _ => None,
     }
 }
 

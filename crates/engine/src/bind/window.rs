@@ -5,11 +5,17 @@
 //! field of their own, and each window is over that number.
 
 use super::relation::{Relation, fresh_field, null, wrong_type};
-use super::{Binder, Result, Scope, Typed, constant, internal, plan};
+use super::{Binder, Names, Result, Scope, Stop, Typed, constant, internal, plan};
 use crate::windows::{self, Kind};
+use datafusion::functions_aggregate::min_max::max_udaf;
 use datafusion::functions_window::expr_fn::row_number;
-use datafusion::logical_expr::{Expr as Plan, ExprFunctionExt, SortExpr, ident, lit};
-use kql::tree::{Argument, Expr, Name};
+use datafusion::logical_expr::expr::{Case, WindowFunction};
+use datafusion::logical_expr::{
+    Expr as Plan, ExprFunctionExt, SortExpr, WindowFrame, WindowFrameBound, WindowFrameUnits, WindowFunctionDefinition,
+    ident, lit,
+};
+use datafusion::scalar::ScalarValue;
+use kql::tree::{Argument, Evaluate, Expr, Name};
 use kql::{Diagnostic, Span, Type};
 
 const FUNCTIONS: &[&str] =
@@ -17,6 +23,13 @@ const FUNCTIONS: &[&str] =
 
 pub(super) fn is_window_function(name: &str) -> bool {
     FUNCTIONS.contains(&name)
+}
+
+/// The diagnostic for a call that asks for rows in order.
+fn not_serialized(name: &str, span: Span) -> Stop {
+    Diagnostic::semantic(span, format!("{name}() needs rows in a known order"))
+        .with_hint("Put '| sort by ...' or '| serialize' before this operator.")
+        .into()
 }
 
 /// The window functions that the expressions of one operator call, in the order in which they are bound.
@@ -106,6 +119,56 @@ impl<'q> Binder<'q> {
         Ok(relation)
     }
 
+    /// `evaluate rows_near(condition, before [, after])`: the rows that are close to one that meets the condition.
+    pub(super) fn rows_near(
+        &mut self,
+        input: Relation,
+        evaluate: &'q Evaluate,
+        span: Span,
+        names: &Names<'q>,
+    ) -> Result<Relation> {
+        if !input.is_serialized {
+            return Err(not_serialized("rows_near", evaluate.plugin.span));
+        }
+        if input.order.is_empty() {
+            self.needs_single_stream = true;
+        }
+        let input = input.numbered(span)?;
+        let Some(row) = input.row.clone() else { return Ok(input) };
+        let columns = input.columns.clone();
+        let scope = Scope { names: names.clone(), columns: &columns };
+        let [condition, counts @ ..] = evaluate.arguments.as_slice() else {
+            return Err(Diagnostic::semantic(span, "rows_near() needs a condition and a number of rows").into());
+        };
+        let (before, after) = match counts {
+            [both] => (&both.value, &both.value),
+            [before, after] => (&before.value, &after.value),
+            _ => return Err(Diagnostic::semantic(span, "rows_near() takes two or three arguments").into()),
+        };
+        let condition = self.condition(&condition.value, "the condition of rows_near()", &scope)?;
+        let count = |n: usize| ScalarValue::UInt64(u64::try_from(n).ok());
+        let (before, after) = (self.row_count(before, &scope)?, self.row_count(after, &scope)?);
+        let flag =
+            Plan::Case(Case::new(None, vec![(Box::new(condition), Box::new(lit(1i64)))], Some(Box::new(lit(0i64)))));
+        // A row before a match has it in front, a row after it behind.
+        let frame = WindowFrame::new_bounds(
+            WindowFrameUnits::Rows,
+            WindowFrameBound::Preceding(count(after)),
+            WindowFrameBound::Following(count(before)),
+        );
+        let group: Vec<Plan> = input.group.iter().map(ident).collect();
+        let near = Plan::from(WindowFunction::new(WindowFunctionDefinition::AggregateUDF(max_udaf()), vec![flag]))
+            .partition_by(group)
+            .order_by(vec![by_row(&row)])
+            .window_frame(frame)
+            .build()
+            .map_err(|e| internal(span, &e))?;
+        let (builder, near) = with_window(input.builder.clone(), near, span)?;
+        let found = Relation { builder, ..input }.filter(ident(near).eq(lit(1i64)), span)?;
+        let outputs = found.outputs();
+        found.project(outputs, span)
+    }
+
     pub(super) fn window_call(
         &mut self,
         function: &'q Name,
@@ -115,10 +178,7 @@ impl<'q> Binder<'q> {
     ) -> Result<Typed> {
         let name = function.text.as_str();
         if self.windows.is_none() {
-            let message = format!("{name}() needs rows in a known order");
-            return Err(Diagnostic::semantic(function.span, message)
-                .with_hint("Put '| sort by ...' or '| serialize' before this operator.")
-                .into());
+            return Err(not_serialized(name, function.span));
         }
         let (least, most) = match name {
             "prev" | "next" => (1, 3),

@@ -22,7 +22,6 @@ const NAMES: &[&str] = &[
     "any",
     "around",
     "assert",
-    "bin_auto",
     "cluster",
     "convert_angle",
     "convert_energy",

@@ -192,6 +192,17 @@ impl Parser<'_> {
                 if self.at_symbol(Symbol::OpenBracket) && !matches!(self.peek_ahead(1).kind, TokenKind::String { .. }) {
                     continue;
                 }
+                // `database("d").Security*`: all tables of such names.
+                let is_pattern = self.at_symbol(Symbol::Star)
+                    || (self.peek().kind == TokenKind::Name
+                        && self.peek_ahead(1).kind == TokenKind::Symbol(Symbol::Star)
+                        && self.peek_ahead(1).span.start == self.span().end);
+                if is_pattern && is_call_of(&base, "database") {
+                    let pattern = self.name_pattern();
+                    let member = Name { text: pattern.text, span: pattern.span };
+                    base = spanning(ExprKind::Member { base: Box::new(base), member }, self.span_from(start));
+                    continue;
+                }
                 let member = match self.try_name() {
                     Some(name) => name,
                     None => {
@@ -413,3 +424,7 @@ impl Parser<'_> {
 
 /// The name of the argument that carries the qualifier of a method-like call such as `database("d").table("t")`.
 pub(crate) const QUALIFIER: &str = "$qualifier";
+
+fn is_call_of(expr: &Expr, name: &str) -> bool {
+    matches!(&expr.kind, ExprKind::Call { function, .. } if function.text == name)
+}

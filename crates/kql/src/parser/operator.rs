@@ -15,6 +15,8 @@ const KNOWN: &[&str] = &[
     "assert-schema",
     "externaldata",
     "graph-merge",
+    "entity_group",
+    "inline_external_table",
     "macro-expand",
     "partition-by",
     "reduce",
@@ -112,13 +114,15 @@ impl Parser<'_> {
             "range" => matches!(next, TokenKind::Name | TokenKind::Symbol(Symbol::OpenBracket)),
             "externaldata" => *next == TokenKind::Symbol(Symbol::OpenParen),
             "evaluate" => *next == TokenKind::Name,
+            "inline_external_table" => matches!(next, TokenKind::Symbol(Symbol::OpenParen) | TokenKind::Name),
+            "entity_group" => *next == TokenKind::Symbol(Symbol::OpenBracket),
+            "macro" => *next == TokenKind::Symbol(Symbol::Minus) && self.text(self.peek_ahead(2)) == "expand",
             _ => false,
         };
         if !is_operator {
             return None;
         }
-        let word = word.to_owned();
-        self.advance();
+        let word = self.dashed_word();
         let span = self.span_from(start);
         let kind = match word.as_str() {
             "print" => OperatorKind::Print(self.comma_separated(Self::named_expression)),
