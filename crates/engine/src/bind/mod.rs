@@ -14,6 +14,7 @@ mod expression;
 mod find;
 mod fork;
 mod graph;
+mod graph_match;
 mod groupwise;
 mod ip_lookup;
 mod join;
@@ -211,7 +212,7 @@ pub(crate) struct Binder<'q> {
     /// What `set` has said so far.
     options: HashMap<&'q str, &'q kql::tree::Expr>,
     /// The pattern of `graph-match` whose expressions are being bound.
-    matching: Option<graph::Matching>,
+    matching: Option<graph_match::Matching>,
     depth: usize,
 }
 

@@ -5,6 +5,9 @@ mod expression;
 mod graph;
 mod literal;
 mod operator;
+mod parse;
+mod scan;
+mod search;
 mod statement;
 
 pub use literal::parse_guid;

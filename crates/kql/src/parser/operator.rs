@@ -3,12 +3,10 @@
 use super::Parser;
 use crate::token::{Symbol, TokenKind};
 use crate::tree::{
-    ColumnDeclaration, Evaluate, Expr, ExprKind, Find, FindProject, ForkLeg, Join, Literal, MakeSeries, MvExpand,
-    MvExpandColumn, Name, NamedExpr, NestedLevel, Operator, OperatorKind, Parse, ParseKv, ParseMode, ParsePart,
-    Pipeline, PluginSchema, ReorderKey, Scan, ScanColumn, ScanOutput, ScanStep, Search, SeriesAggregate, SortKey,
-    Source, Union, UnionLeg,
+    Evaluate, Expr, ExprKind, ForkLeg, Join, MakeSeries, MvExpand, MvExpandColumn, Name, NamedExpr, NestedLevel,
+    Operator, OperatorKind, Pipeline, PluginSchema, ReorderKey, SeriesAggregate, SortKey, Source, Union, UnionLeg,
 };
-use crate::{Diagnostic, Span, Type};
+use crate::{Diagnostic, Span};
 
 /// Operators that KQL has and that are refused by name; see the issue tracker for when they come.
 const KNOWN: &[&str] = &[
@@ -439,7 +437,7 @@ impl Parser<'_> {
         OperatorKind::Union(union)
     }
 
-    fn union_leg(&mut self) -> UnionLeg {
+    pub(super) fn union_leg(&mut self) -> UnionLeg {
         let next = &self.peek_ahead(1);
         let wildcard = self.at_symbol(Symbol::Star)
             || (self.peek().kind == TokenKind::Name
@@ -449,79 +447,6 @@ impl Parser<'_> {
             return UnionLeg::Wildcard(self.name_pattern());
         }
         UnionLeg::Pipeline(self.operand_pipeline())
-    }
-
-    fn search(&mut self) -> OperatorKind {
-        let mut is_case_sensitive = false;
-        for (_, value) in self.hints(&["kind"]) {
-            if let Some(word) = self.word_of(value) {
-                match word.text.as_str() {
-                    "case_sensitive" => is_case_sensitive = true,
-                    "case_insensitive" | "default" => {}
-                    _ => self.report(Diagnostic::syntax(word.span, "expected 'case_sensitive' or 'case_insensitive'")),
-                }
-            }
-        }
-        let mut tables = Vec::new();
-        if self.at_word("in") && self.peek_ahead(1).kind == TokenKind::Symbol(Symbol::OpenParen) {
-            self.advance();
-            self.expect_symbol(Symbol::OpenParen);
-            tables = self.comma_separated(Self::union_leg);
-            self.expect_symbol(Symbol::CloseParen);
-        }
-        let outer = std::mem::replace(&mut self.in_search, true);
-        let predicate = self.expression();
-        self.in_search = outer;
-        OperatorKind::Search(Search { is_case_sensitive, tables, predicate })
-    }
-
-    fn find(&mut self) -> Find {
-        let mut find = Find {
-            with_source: None,
-            tables: Vec::new(),
-            predicate: Expr { kind: ExprKind::Error, span: self.span() },
-            project: None,
-        };
-        for (name, value) in self.hints(&["withsource", "with_source", "datascope"]) {
-            if name.text != "datascope" {
-                find.with_source = self.word_of(value);
-            }
-        }
-        if self.at_word("in") && self.peek_ahead(1).kind == TokenKind::Symbol(Symbol::OpenParen) {
-            self.advance();
-            self.expect_symbol(Symbol::OpenParen);
-            find.tables = self.comma_separated(Self::union_leg);
-            self.expect_symbol(Symbol::CloseParen);
-        }
-        self.take_word("where");
-        let outer = std::mem::replace(&mut self.in_search, true);
-        find.predicate = self.expression();
-        self.in_search = outer;
-        if self.at_word("project") {
-            let word = self.dashed_word();
-            match word.as_str() {
-                "project" => find.project = Some(self.find_project()),
-                "project-smart" => {}
-                _ => self.error_expected("'project' or 'project-smart'"),
-            }
-        }
-        find
-    }
-
-    fn find_project(&mut self) -> FindProject {
-        let mut project = FindProject { columns: Vec::new(), packs: false };
-        self.comma_separated(|p| {
-            let name = p.name("a column");
-            if matches!(name.text.as_str(), "pack" | "pack_all") && p.take_symbol(Symbol::OpenParen) {
-                p.take_symbol(Symbol::Star);
-                p.expect_symbol(Symbol::CloseParen);
-                project.packs = true;
-                return;
-            }
-            let of = p.take_symbol(Symbol::Colon).then(|| p.type_name());
-            project.columns.push((name, of));
-        });
-        project
     }
 
     fn fork(&mut self) -> OperatorKind {
@@ -631,121 +556,6 @@ impl Parser<'_> {
             expand.limit = Some(self.expression());
         }
         expand
-    }
-
-    fn parse(&mut self, drops_others: bool) -> OperatorKind {
-        let mut mode = ParseMode::Simple;
-        let mut flags = String::new();
-        for (name, value) in self.hints(&["kind", "flags"]) {
-            let Some(word) = self.word_of(value) else { continue };
-            match (name.text.as_str(), word.text.as_str()) {
-                ("flags", _) => flags = word.text,
-                (_, "simple") => mode = ParseMode::Simple,
-                (_, "relaxed") => mode = ParseMode::Relaxed,
-                (_, "regex") => mode = ParseMode::Regex,
-                _ => self.report(Diagnostic::syntax(word.span, "expected 'simple', 'relaxed' or 'regex'")),
-            }
-        }
-        let value = self.expression();
-        self.expect_word("with");
-        let mut pattern = Vec::new();
-        while !self.silenced {
-            if self.at_symbol(Symbol::Star) {
-                pattern.push(ParsePart::Skip(self.advance().span));
-            } else if matches!(self.peek().kind, TokenKind::String { .. }) {
-                if let Some(Expr { kind: ExprKind::Literal(Literal::String(text)), .. }) = self.literal() {
-                    pattern.push(ParsePart::Literal(text));
-                }
-            } else if matches!(self.peek().kind, TokenKind::Name | TokenKind::Symbol(Symbol::OpenBracket)) {
-                let name = self.name("a column name");
-                // Here the original refuses these too, unless they are quoted.
-                if matches!(name.text.as_str(), "from" | "to") && name.span.text(self.source) == name.text {
-                    let message = format!("'{}' is a keyword and cannot be used as a name", name.text);
-                    let hint = format!("Quote it: ['{}'].", name.text);
-                    self.report(Diagnostic::syntax(name.span, message).with_hint(hint));
-                }
-                let column_type = if self.take_symbol(Symbol::Colon) { self.type_name() } else { Type::String };
-                pattern.push(ParsePart::Column(ColumnDeclaration { name, column_type }));
-            } else {
-                break;
-            }
-        }
-        if pattern.is_empty() {
-            self.error_expected("a pattern of texts, columns and '*'");
-        }
-        OperatorKind::Parse(Parse { mode, flags, value, pattern, drops_others })
-    }
-
-    fn scan(&mut self) -> Scan {
-        let mut scan = Scan { match_id: None, declared: Vec::new(), steps: Vec::new() };
-        for (_, value) in self.hints(&["with_match_id"]) {
-            scan.match_id = self.word_of(value);
-        }
-        if self.take_word("declare") {
-            self.expect_symbol(Symbol::OpenParen);
-            scan.declared = self.comma_separated(|p| {
-                let column = p.column_declaration();
-                let default = p.take_symbol(Symbol::Equal).then(|| p.expression());
-                ScanColumn { column, default }
-            });
-            self.expect_symbol(Symbol::CloseParen);
-        }
-        self.expect_word("with");
-        self.expect_symbol(Symbol::OpenParen);
-        while !self.silenced && (scan.steps.is_empty() || self.at_word("step")) {
-            scan.steps.push(self.scan_step());
-            if !self.take_symbol(Symbol::Semicolon) {
-                break;
-            }
-        }
-        self.expect_symbol(Symbol::CloseParen);
-        scan
-    }
-
-    fn scan_step(&mut self) -> ScanStep {
-        self.expect_word("step");
-        let name = self.name("a name for the step");
-        let mut output = ScanOutput::All;
-        for (_, value) in self.hints(&["output"]) {
-            let Some(word) = self.word_of(value) else { continue };
-            output = match word.text.as_str() {
-                "all" => ScanOutput::All,
-                "last" => ScanOutput::Last,
-                "none" => ScanOutput::None,
-                _ => {
-                    self.report(Diagnostic::syntax(word.span, "expected 'all', 'last' or 'none'"));
-                    ScanOutput::All
-                }
-            };
-        }
-        self.expect_symbol(Symbol::Colon);
-        let condition = self.expression();
-        let assigns = self.take_symbol(Symbol::FatArrow);
-        let assignments = if assigns { self.comma_separated(Self::named_expression) } else { Vec::new() };
-        ScanStep { name, output, condition, assignments }
-    }
-
-    fn parse_kv(&mut self) -> OperatorKind {
-        let value = self.expression();
-        self.expect_word("as");
-        self.expect_symbol(Symbol::OpenParen);
-        let columns = self.comma_separated(|p| {
-            let name = p.name("a column name");
-            p.expect_symbol(Symbol::Colon);
-            ColumnDeclaration { name, column_type: p.type_name() }
-        });
-        self.expect_symbol(Symbol::CloseParen);
-        let mut options = Vec::new();
-        if self.take_word("with") {
-            self.expect_symbol(Symbol::OpenParen);
-            options = self.comma_separated(|p| {
-                let name = p.name("an option");
-                p.expect_symbol(Symbol::Equal);
-                (name, p.expression())
-            });
-            self.expect_symbol(Symbol::CloseParen);
-        }
-        OperatorKind::ParseKv(ParseKv { value, columns, options })
     }
 
     fn make_series(&mut self) -> OperatorKind {
