@@ -6,11 +6,13 @@ use super::expression::text;
 use super::join::one_row_per_key;
 use super::relation::{Column, Relation, column, fresh_field, null};
 use super::{Binder, Meaning, Names, Result, Scope, Typed, internal};
+use crate::aggregates::{self, Kind, field_name};
 use crate::functions::{codec, string};
 use crate::graph::{Source, edge_field, node_field, with_components};
 use datafusion::catalog::TableProvider;
 use datafusion::common::{JoinType, TableReference};
 use datafusion::datasource::provider_as_source;
+use datafusion::functions::expr_fn::get_field;
 use datafusion::logical_expr::{LogicalPlanBuilder, ident};
 use kql::tree::{
     Argument, Expr, ExprKind, GraphComponents, GraphNodes, GraphTable, MakeGraph, Name, Operator, OperatorKind,
@@ -196,6 +198,10 @@ impl<'q> Binder<'q> {
         span: Span,
         names: &Names<'q>,
     ) -> Result<Stage> {
+        if !input.group.is_empty() {
+            let diagnostic = Diagnostic::unsupported(span, "make-graph within mv-apply or partition");
+            return Err(diagnostic.with_hint("make-graph ... partitioned-by makes a graph of each value.").into());
+        }
         let edges = input.plain(span)?;
         let (source, target) = (edges.require(&made.source)?.clone(), edges.require(&made.target)?.clone());
         let id_type = if source.column_type == target.column_type { source.column_type } else { Type::String };
@@ -248,7 +254,11 @@ impl<'q> Binder<'q> {
                     outputs.push((KEY.to_owned(), self.node_key(value, own, id.span)?));
                     legs.push((String::new(), rows.project(outputs, span)?));
                 }
-                let known = one_per_key(self.unite(legs, None, true, span)?, span)?;
+                let united = hidden_last(self.unite(legs, None, true, span)?, span)?;
+                let known = match tables.as_slice() {
+                    [_] => one_per_key(united, span)?,
+                    _ => merged_per_key(united, span)?,
+                };
                 // A node that only edges name has its name and nothing else.
                 let missing = self.join_by(ends, KEY, known.clone(), JoinType::LeftAnti, span)?;
                 let mut outputs: Vec<(String, Typed)> = Vec::new();
@@ -319,11 +329,7 @@ impl<'q> Binder<'q> {
         let mut columns = known.nodes;
         columns.push(Column { name: name.text, column_type: Type::Long, field });
         let all = Relation::new(scan_of("components", table, span)?, columns);
-        // The hidden columns stay behind the others.
-        let (hidden, mut outputs): (Vec<_>, Vec<_>) =
-            all.outputs().into_iter().partition(|(name, _)| name.starts_with('$'));
-        outputs.extend(hidden);
-        Ok(Graph { nodes: all.project(outputs, span)?, ..graph })
+        Ok(Graph { nodes: hidden_last(all, span)?, ..graph })
     }
 
     fn graph_table(&mut self, graph: Graph, table: &GraphTable, span: Span) -> Result<Relation> {
@@ -365,6 +371,30 @@ pub(super) fn grouped(rows: Relation, mut outputs: Vec<(String, Typed)>, field: 
     let mut projected = rows.project(outputs, span)?;
     projected.group = projected.columns.pop().into_iter().map(|c| c.field).collect();
     Ok(projected)
+}
+
+/// The hidden columns behind the others, in their order.
+fn hidden_last(rows: Relation, span: Span) -> Result<Relation> {
+    let (hidden, mut outputs): (Vec<_>, Vec<_>) =
+        rows.outputs().into_iter().partition(|(name, _)| name.starts_with('$'));
+    outputs.extend(hidden);
+    rows.project(outputs, span)
+}
+
+/// One node of each key, with what any of its rows says in each column.
+fn merged_per_key(rows: Relation, span: Span) -> Result<Relation> {
+    let Some(key) = rows.find(KEY).map(|c| c.field.clone()) else { return Ok(rows) };
+    let columns = rows.columns.clone();
+    let any = |i: usize| format!("$any{i}");
+    let others = columns.iter().enumerate().filter(|(_, c)| c.name != KEY);
+    let values =
+        others.map(|(i, c)| aggregates::call(Kind::AnyRow, vec![ident(&c.field)], None, Vec::new()).alias(any(i)));
+    let merged = rows.aggregate(vec![ident(&key).alias(KEY)], values.collect(), span)?;
+    let outputs = columns.iter().enumerate().map(|(i, c)| {
+        let value = if c.name == KEY { ident(KEY) } else { get_field(ident(any(i)), field_name(0)) };
+        (c.name.clone(), Typed::new(value, c.column_type))
+    });
+    merged.project(outputs.collect(), span)
 }
 
 fn one_per_key(rows: Relation, span: Span) -> Result<Relation> {

@@ -13,8 +13,8 @@ use kql::{Diagnostic, Span, Type};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// A path of a pattern has at most so many edges.
-const PATH_EDGES_MAX: i64 = 1000;
+/// A match has at most so many edges, those of paths included.
+const EDGES_MAX: usize = 1000;
 
 /// What a name in a pattern stands for.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -101,6 +101,16 @@ impl<'q> Binder<'q> {
                 }
             }
         }
+        // What is said of the ends alone holds for all paths between them or none, so that it counts afterwards too.
+        let is_of_path = |part: &Plan| {
+            let refs = part.column_refs();
+            let asked = |output: &&Output| refs.iter().any(|c| c.name == output.field);
+            part.is_volatile()
+                || program.outputs.iter().filter(asked).any(|output| !matches!(output.of, Subject::Node(_)))
+        };
+        let (of_paths, rest): (Vec<Plan>, Vec<Plan>) =
+            rest.into_iter().partition(|part| program.shortest.is_some() && is_of_path(part));
+        program.condition = of_paths.into_iter().reduce(Plan::and);
         let rest = rest.into_iter().reduce(Plan::and);
         // A partition is told by any node of the match, as all are in it.
         let partition = nodes.iter().find(|c| c.name == PARTITION).filter(|_| graph.is_partitioned);
@@ -113,18 +123,11 @@ impl<'q> Binder<'q> {
             value: ident(&c.field),
             fold: Fold::One,
         }));
-        let filter = match program.shortest {
-            Some(_) => {
-                program.condition = rest;
-                None
-            }
-            None => rest,
-        };
         let is_partitioned = partition.is_some();
         let table = matches(source, program).map_err(|e| internal(span, &e))?;
         let mut rows = Relation::new(scan_of("matches", table, span)?, Vec::new());
-        if let Some(filter) = filter {
-            rows = rows.filter(filter, span)?;
+        if let Some(condition) = rest {
+            rows = rows.filter(condition, span)?;
         }
         if is_partitioned { grouped(rows, project, &marker_field, span) } else { rows.project(project, span) }
     }
@@ -198,6 +201,15 @@ impl<'q> Binder<'q> {
             }
             program.sequences.push(along);
         }
+        let edges: usize = program.edges.iter().map(|edge| edge.length.map_or(1, |(_, most)| most)).sum();
+        if edges > EDGES_MAX {
+            let message = format!("the pattern has up to {edges} edges, more than {EDGES_MAX}");
+            return Err(Diagnostic::semantic(span, message).into());
+        }
+        if !hangs_together(&program) {
+            let diagnostic = Diagnostic::semantic(span, "the patterns have no node in common");
+            return Err(diagnostic.with_hint("Give a node of one the name of a node of the other.").into());
+        }
         if wanted.shortest.is_some() && (program.sequences.len() != 1 || program.edges.len() != 1) {
             let diagnostic = Diagnostic::unsupported(span, "graph-shortest-paths over several edges");
             return Err(diagnostic.with_hint("Write one edge with a length: (a)-[e*1..5]->(b).").into());
@@ -209,13 +221,14 @@ impl<'q> Binder<'q> {
         let scope = Scope { names: names.clone(), columns: &[] };
         let low = self.constant_long(least, "the least number of edges", &scope)?;
         let high = self.constant_long(most, "the greatest number of edges", &scope)?;
-        if low < 0 || high < low || high == 0 || high > PATH_EDGES_MAX {
-            let message = format!("a path cannot have {low} to {high} edges");
-            let diagnostic = Diagnostic::semantic(most.span, message);
-            return Err(diagnostic.with_hint(format!("The bounds are 0 to {PATH_EDGES_MAX}.")).into());
+        match (usize::try_from(low), usize::try_from(high)) {
+            (Ok(low), Ok(high)) if low <= high && (1..=EDGES_MAX).contains(&high) => Ok((low, high)),
+            _ => {
+                let message = format!("a path cannot have {low} to {high} edges");
+                let diagnostic = Diagnostic::semantic(most.span, message);
+                Err(diagnostic.with_hint(format!("The bounds are 0 to {EDGES_MAX}.")).into())
+            }
         }
-        let count = |n: i64| usize::try_from(n).unwrap_or_default();
-        Ok((count(low), count(high)))
     }
 
     /// A call of one of the functions over the nodes and paths of a match; `None` for any other.
@@ -336,6 +349,16 @@ impl<'q> Binder<'q> {
             _ => Err(Diagnostic::semantic(expr.span, "expected the name of a node or an edge of the pattern").into()),
         }
     }
+}
+
+/// Whether each node of a pattern is tied to each other by its edges.
+fn hangs_together(program: &Program) -> bool {
+    let mut groups: Vec<usize> = (0..program.nodes.len()).collect();
+    for edge in &program.edges {
+        let (from, to) = (groups[edge.right], groups[edge.left]);
+        groups.iter_mut().filter(|group| **group == from).for_each(|group| *group = to);
+    }
+    groups.windows(2).all(|pair| pair[0] == pair[1])
 }
 
 /// Makes a part of the condition one of the variable that alone it is about, where there is one: the search then meets

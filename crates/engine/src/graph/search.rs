@@ -12,7 +12,9 @@ use std::ops::ControlFlow;
 use tokio::sync::mpsc::Sender;
 
 /// Matches are passed on in batches of so many.
-const BATCH_ROWS: usize = 8192;
+pub(super) const BATCH_ROWS: usize = 8192;
+/// Or when their paths have so many nodes and edges.
+const BATCH_ITEMS: usize = 1 << 16;
 /// After so many steps the search looks whether anyone still waits for it.
 const STEPS_PER_LOOK: u32 = 1 << 14;
 
@@ -124,7 +126,8 @@ impl<'a> Sink<'a> {
     }
 
     pub fn is_full(&self) -> bool {
-        self.rows >= BATCH_ROWS
+        let items = self.ways.iter().map(|ways| ways.edges.len() + ways.inner.len()).sum::<usize>();
+        self.rows >= BATCH_ROWS || items >= BATCH_ITEMS
     }
 
     /// The gathered matches as rows; none are gathered then.
@@ -328,7 +331,7 @@ impl Search<'_, '_> {
         let sequences: Vec<usize> = sequences().collect();
         sequences.iter().for_each(|sequence| self.visited[*sequence].push(node));
         self.nodes[variable] = node;
-        self.next(step)?;
+        deeper(|| self.next(step))?;
         self.nodes[variable] = NONE;
         for sequence in sequences {
             self.visited[sequence].pop();
@@ -340,7 +343,7 @@ impl Search<'_, '_> {
     fn arrive(&mut self, variable: usize, node: u32, step: usize) -> ControlFlow<()> {
         match self.nodes[variable] {
             NONE => self.with_node(variable, node, step + 1),
-            known if known == node => self.next(step + 1),
+            known if known == node => deeper(|| self.next(step + 1)),
             _ => ControlFlow::Continue(()),
         }
     }
@@ -373,7 +376,7 @@ impl Search<'_, '_> {
             if length < most && allows(&self.masks.inner[edge], reached) && self.may_visit(sequence, reached) {
                 self.visited[sequence].push(reached);
                 self.ways[edge].inner.push(reached);
-                self.along(edge, reached, least, most, to, direction, step)?;
+                deeper(|| self.along(edge, reached, least, most, to, direction, step))?;
                 self.ways[edge].inner.pop();
                 self.visited[sequence].pop();
             }
@@ -414,7 +417,14 @@ impl Search<'_, '_> {
     }
 }
 
-/// Whether a variable stands for a path of several edges.
+/// Goes on one step deeper, with more stack when it runs short: a search is as deep as its pattern has edges.
+pub(super) fn deeper<T>(search: impl FnOnce() -> T) -> T {
+    const RED_ZONE_BYTES: usize = 128 << 10;
+    const SEGMENT_BYTES: usize = 2 << 20;
+    stacker::maybe_grow(RED_ZONE_BYTES, SEGMENT_BYTES, search)
+}
+
+/// The least and the greatest number of edges that a variable stands for.
 pub(super) fn bounds(edge: &EdgeVariable) -> (usize, usize) {
     edge.length.unwrap_or((1, 1))
 }
