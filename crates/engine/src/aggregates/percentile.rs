@@ -90,7 +90,7 @@ impl Groups for Percentiles {
         let mut columns = Vec::with_capacity(self.percents.len());
         for percent in &self.percents {
             let ranked = groups.iter_mut().map(|values| {
-                let rank = (percent / 100.0 * values.len() as f64).ceil() as usize;
+                let rank = (percent * values.len() as f64 / 100.0).ceil() as usize;
                 let index = rank.saturating_sub(1).min(values.len().checked_sub(1)?);
                 Some(*values.select_nth_unstable(index).1)
             });
@@ -136,7 +136,7 @@ impl Weighted {
         order.sort_unstable();
         let whole: f64 = self.weights.iter().map(|w| *w as f64).sum();
         let at = |percent: &f64| {
-            let wanted = percent / 100.0 * whole;
+            let wanted = percent * whole / 100.0;
             let mut before = 0.0;
             let found = order.iter().find(|(_, weight)| {
                 before += *weight as f64;

@@ -175,7 +175,7 @@ impl<'q> Binder<'q> {
     /// rows.
     fn pivot(&mut self, input: Relation, evaluate: &'q Evaluate, span: Span, names: &Names<'q>) -> Result<Relation> {
         let named = evaluate.arguments.iter().filter_map(|a| match &a.value.kind {
-            ExprKind::Name(name) => Some(name.clone()),
+            ExprKind::Name(name) => Some((name.clone(), Type::String)),
             _ => None,
         });
         let input = input.with_unknown(named, span)?;

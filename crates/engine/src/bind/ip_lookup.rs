@@ -12,14 +12,13 @@ use crate::functions::{Kernel, network};
 use datafusion::arrow::array::AsArray;
 use datafusion::arrow::datatypes::Int64Type;
 use datafusion::common::{Column as PlanColumn, JoinType, UnnestOptions};
-use datafusion::logical_expr::{cast, ident};
+use datafusion::logical_expr::ident;
 use datafusion::scalar::ScalarValue;
 use kql::tree::{Argument, Evaluate, Expr, ExprKind, Name};
 use kql::{Diagnostic, Span, Type};
 
-/// Columns that no query can name: the network of a row, and the number of a row.
+/// A column that no query can name: the network of a row.
 const NETWORK: &str = "$network";
-const ROW: &str = "$row";
 
 /// What tells the two versions of addresses apart.
 struct Version {
@@ -46,7 +45,11 @@ impl<'q> Binder<'q> {
         };
         let lookup = self.table_expression(given(0, "LookupTable")?, names)?.plain(span)?;
         let keeps_unmatched = self.keeps_unmatched(&evaluate.arguments, names)?;
-        let rows = input.numbered(span)?;
+        if keeps_unmatched {
+            // The rows are computed twice, and must come out the same.
+            self.needs_single_stream = true;
+        }
+        let rows = input.plain(span)?;
         let address = address_column(&rows, given(1, "SourceIPv4Key")?)?;
         let networks = address_column(&lookup, given(2, "IPv4LookupKey")?)?;
         let is_key = |a: &&Argument| a.name.is_none() && matches!(a.value.kind, ExprKind::Name(_));
@@ -63,12 +66,6 @@ impl<'q> Binder<'q> {
 
         // The rows, once for each length of prefix.
         let columns = rows.columns.clone();
-        let mut outputs = rows.outputs();
-        if let Some(row) = &rows.row {
-            outputs
-                .push((ROW.to_owned(), Typed::new(cast(ident(row), crate::types::arrow_type(Type::Long)), Type::Long)));
-        }
-        let rows = rows.project(outputs, span)?.plain(span)?;
         let list = elements(text(crate::json::array(lengths.iter().map(i64::to_string))), false, usize::MAX);
         let mut outputs = rows.outputs();
         outputs.push((NETWORK.to_owned(), Typed::new(list, Type::Dynamic)));
@@ -102,7 +99,7 @@ impl<'q> Binder<'q> {
         }
         let (width, lookup_columns) = (expanded.columns.len(), lookup.columns.clone());
         let joined = self.join_relations(expanded, lookup, pairs, JoinType::Inner, span)?;
-        // The columns of the row, its number, and those of the network; keys are there once.
+        // The columns of the row, and those of the network; keys are there once.
         let is_shown = |i: usize| match i.checked_sub(width) {
             None => joined.columns[i].name != NETWORK,
             Some(own) => {
@@ -113,28 +110,19 @@ impl<'q> Binder<'q> {
         let shown: Vec<(String, Typed)> =
             joined.outputs().into_iter().enumerate().filter(|(i, _)| is_shown(*i)).map(|(_, o)| o).collect();
         let matched = joined.project(shown, span)?;
-        let matched_outputs = |relation: &Relation| -> Vec<(String, Typed)> {
-            relation.outputs().into_iter().filter(|(name, _)| name != ROW).collect()
-        };
         if !keeps_unmatched {
-            let outputs = matched_outputs(&matched);
-            return matched.project(outputs, span);
+            return Ok(matched);
         }
-        let unmatched = match (rows.find(ROW), matched.find(ROW)) {
-            (Some(a), Some(b)) => {
-                let pairs = vec![(column(a), column(b))];
-                self.join_relations(rows.clone(), matched.clone(), pairs, JoinType::LeftAnti, span)?
-            }
-            _ => rows.clone(),
-        };
+        // Whether a row has a network depends on its address and its keys alone.
+        let told_by = std::iter::once(address.name.as_str()).chain(keys.iter().map(|key| key.text.as_str()));
+        let pairs = told_by.filter_map(|name| Some((column(rows.find(name)?), column(matched.find(name)?)))).collect();
+        let unmatched = self.join_relations(rows, matched.clone(), pairs, JoinType::LeftAnti, span)?;
         let mut outputs: Vec<(String, Typed)> = Vec::new();
-        for c in matched.columns.iter().filter(|c| c.name != ROW) {
+        for c in &matched.columns {
             let own = unmatched.find(&c.name).filter(|_| columns.iter().any(|own| own.name == c.name));
             outputs.push((c.name.clone(), own.map_or_else(|| null(c.column_type), column)));
         }
         let unmatched = unmatched.project(outputs, span)?;
-        let outputs = matched_outputs(&matched);
-        let matched = matched.project(outputs, span)?;
         self.unite(vec![(String::new(), matched), (String::new(), unmatched)], None, true, span)
     }
 

@@ -32,15 +32,20 @@ impl<'q> Binder<'q> {
             let name = Name { text: kind_name.to_owned(), span: at };
             return Err(unknown("kind of join", &name, KINDS.iter().map(|(n, _)| *n)).into());
         };
-        let left = with_open_keys(left, &join.on, span)?.plain(span)?;
-        let right = with_open_keys(self.pipeline(&join.right, names)?, &join.on, span)?.plain(span)?;
+        let right = self.pipeline(&join.right, names)?;
+        let right_is_open = right.is_open;
+        let (left, right) = with_open_keys(left, right, &join.on, span)?;
         let keys = self.join_keys(&left, &right, &join.on)?;
-        if kind_name != "innerunique" {
-            return self.join_relations(left, right, keys, *kind, span);
-        }
-        let left = one_row_per_key(left, &keys, span)?;
-        let keys = self.join_keys(&left, &right, &join.on)?;
-        self.join_relations(left, right, keys, *kind, span)
+        let (left, keys) = match kind_name {
+            "innerunique" => {
+                let left = one_row_per_key(left, &keys, span)?;
+                let keys = self.join_keys(&left, &right, &join.on)?;
+                (left, keys)
+            }
+            _ => (left, keys),
+        };
+        let joined = self.join_relations(left, right, keys, *kind, span)?;
+        Ok(Relation { is_open: right_is_open, ..joined })
     }
 
     /// `lookup`: every row of the left side with the columns of the right one, whose keys are left out.
@@ -53,8 +58,9 @@ impl<'q> Binder<'q> {
                 return Err(unknown("kind of lookup", &name, ["leftouter", "inner"]).into());
             }
         };
-        let left = with_open_keys(left, &join.on, span)?.plain(span)?;
-        let right = with_open_keys(self.pipeline(&join.right, names)?, &join.on, span)?.plain(span)?;
+        let right = self.pipeline(&join.right, names)?;
+        let right_is_open = right.is_open;
+        let (left, right) = with_open_keys(left, right, &join.on, span)?;
         let keys = self.join_keys(&left, &right, &join.on)?;
         let mut conditions = Vec::new();
         join.on.iter().for_each(|e| conjuncts(e, &mut conditions));
@@ -66,7 +72,7 @@ impl<'q> Binder<'q> {
         let outputs = joined.outputs().into_iter().enumerate();
         let outputs =
             outputs.filter(|(i, _)| *i < left_width || kept[i - left_width]).map(|(_, output)| output).collect();
-        joined.project(outputs, span)
+        Ok(Relation { is_open: right_is_open, ..joined.project(outputs, span)? })
     }
 
     /// The equalities that the rows are joined by, each side in the type of the comparison.
@@ -187,28 +193,38 @@ enum Side {
     Right,
 }
 
-/// Adds the keys to a relation whose columns are not all known, where it lacks them.
-fn with_open_keys(relation: Relation, on: &[Expr], span: Span) -> Result<Relation> {
-    if !relation.is_open {
-        return Ok(relation);
-    }
-    let mut named = Vec::new();
+/// Adds the keys to relations whose columns are not all known, where they lack them, in the type of the other side's.
+fn with_open_keys(left: Relation, right: Relation, on: &[Expr], span: Span) -> Result<(Relation, Relation)> {
     let mut conditions = Vec::new();
     on.iter().for_each(|e| conjuncts(e, &mut conditions));
+    // The names of each pair of keys: of the left side, and of the right.
+    let mut pairs: Vec<(&str, &str)> = Vec::new();
     for condition in conditions {
         match &condition.kind {
-            ExprKind::Name(name) => named.push(name.clone()),
-            ExprKind::Binary { left, right, .. } => {
-                for side in [left, right] {
-                    if let ExprKind::Member { member, .. } = &side.kind {
-                        named.push(member.text.clone());
+            ExprKind::Name(name) => pairs.push((name, name)),
+            ExprKind::Binary { left: a, right: b, .. } => {
+                let (mut own, mut other) = (None, None);
+                for side in [a, b] {
+                    match &side.kind {
+                        ExprKind::Member { base, member } => match &base.kind {
+                            ExprKind::Name(name) if name == "$left" => own = Some(member.text.as_str()),
+                            _ => other = Some(member.text.as_str()),
+                        },
+                        _ => continue,
                     }
                 }
+                pairs.extend(own.zip(other));
             }
             _ => {}
         }
     }
-    relation.with_unknown(named, span)
+    let of = |relation: &Relation, name: &str| match relation.find(name).map(|c| c.column_type) {
+        None | Some(Type::Dynamic) => Type::String,
+        Some(of) => of,
+    };
+    let of_left: Vec<(String, Type)> = pairs.iter().map(|(a, b)| ((*a).to_owned(), of(&right, b))).collect();
+    let of_right: Vec<(String, Type)> = pairs.iter().map(|(a, b)| ((*b).to_owned(), of(&left, a))).collect();
+    Ok((left.with_unknown(of_left, span)?.plain(span)?, right.with_unknown(of_right, span)?.plain(span)?))
 }
 
 /// `$left.x` or `$right.x`.

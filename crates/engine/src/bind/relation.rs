@@ -103,14 +103,14 @@ impl Relation {
     }
 
     /// Adds those of the columns that are not known, where any may be asked for.
-    pub fn with_unknown(self, names: impl IntoIterator<Item = String>, span: Span) -> super::Result<Relation> {
+    pub fn with_unknown(self, names: impl IntoIterator<Item = (String, Type)>, span: Span) -> super::Result<Relation> {
         if !self.is_open {
             return Ok(self);
         }
         let mut added: Vec<(String, Typed)> = Vec::new();
-        for name in names {
+        for (name, of) in names {
             if self.find(&name).is_none() && !added.iter().any(|(existing, _)| *existing == name) {
-                added.push((name, null(Type::String)));
+                added.push((name, null(of)));
             }
         }
         self.extend(added, span)
@@ -248,6 +248,9 @@ impl Relation {
     }
 
     pub fn sort(self, keys: Vec<SortExpr>, span: Span) -> super::Result<Relation> {
+        if keys.is_empty() {
+            return Ok(self.serialized());
+        }
         let was_numbered = self.row.is_some();
         if !self.group.is_empty() {
             let ordered = Relation { order: keys, is_serialized: true, row: None, ..self };

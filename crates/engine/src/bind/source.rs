@@ -282,7 +282,10 @@ impl<'q> Binder<'q> {
         self.is_open = around_is_open;
         let mut relation = result?;
         relation.is_open = match operator.kind {
-            OperatorKind::Evaluate(_) | OperatorKind::Invoke { .. } => is_open || relation.is_open,
+            OperatorKind::Evaluate(_)
+            | OperatorKind::Invoke { .. }
+            | OperatorKind::Join(_)
+            | OperatorKind::Lookup(_) => is_open || relation.is_open,
             OperatorKind::Where(_)
             | OperatorKind::Extend(_)
             | OperatorKind::Serialize(_)
@@ -295,9 +298,7 @@ impl<'q> Binder<'q> {
             | OperatorKind::MvExpand(_)
             | OperatorKind::MvApply { .. }
             | OperatorKind::Parse(_)
-            | OperatorKind::ParseKv(_)
-            | OperatorKind::Join(_)
-            | OperatorKind::Lookup(_) => is_open,
+            | OperatorKind::ParseKv(_) => is_open,
             _ => false,
         };
         Ok(relation)
@@ -331,8 +332,13 @@ impl<'q> Binder<'q> {
                 _ => Err(Diagnostic::syntax(span, "this operator needs rows before it").into()),
             };
         };
-        let combines =
-            matches!(operator.kind, OperatorKind::Join(_) | OperatorKind::Lookup(_) | OperatorKind::Invoke { .. });
+        let combines = matches!(
+            operator.kind,
+            OperatorKind::Join(_)
+                | OperatorKind::Lookup(_)
+                | OperatorKind::Invoke { .. }
+                | OperatorKind::PartitionEach { .. }
+        );
         if combines && !input.group.is_empty() {
             return Err(Diagnostic::unsupported(span, "this operator within mv-apply or partition").into());
         }

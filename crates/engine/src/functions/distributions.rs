@@ -7,15 +7,17 @@ use kql::Type;
 
 /// The share of the beta distribution up to `x`, by Lentz's evaluation of its continued fraction.
 fn beta_share(x: f64, a: f64, b: f64) -> f64 {
-    const STEPS_MAX: i32 = 10_000;
-    const TINY: f64 = 1e-300;
     if x <= 0.0 || x >= 1.0 {
         return x.clamp(0.0, 1.0);
     }
-    // The fraction converges fast on this side of the middle; the other is its mirror image.
-    if x > (a + 1.0) / (a + b + 2.0) {
-        return 1.0 - beta_share(1.0 - x, b, a);
-    }
+    // The fraction converges fast on one side of the middle; the other is its mirror image.
+    if x > (a + 1.0) / (a + b + 2.0) { 1.0 - beta_fraction(1.0 - x, b, a) } else { beta_fraction(x, a, b) }
+}
+
+/// As [`beta_share`], for a point before the middle.
+fn beta_fraction(x: f64, a: f64, b: f64) -> f64 {
+    const STEPS_MAX: i32 = 10_000;
+    const TINY: f64 = 1e-300;
     let front = (a * x.ln() + b * (-x).ln_1p() - log_beta(a, b)).exp() / a;
     let away_from_zero = |value: f64| if value.abs() < TINY { TINY } else { value };
     let (mut fraction, mut c, mut d) = (1.0, 1.0, 0.0);
@@ -44,6 +46,9 @@ fn log_beta(a: f64, b: f64) -> f64 {
 fn beta_point(p: f64, a: f64, b: f64) -> f64 {
     // Halving is slow and sure: the last bit is found in some sixty steps, more near zero.
     const STEPS_MAX: usize = 1100;
+    if p >= 1.0 {
+        return 1.0;
+    }
     let (mut low, mut high) = (0.0, 1.0);
     for _ in 0..STEPS_MAX {
         let middle: f64 = (low + high) / 2.0;
@@ -64,8 +69,8 @@ fn of_three(args: &Args, f: fn(f64, f64, f64) -> Option<f64>) -> Result<ArrayRef
     Ok(args.make_reals(|i| f(x.get(i)?, a.get(i)?, b.get(i)?)))
 }
 
-/// `beta_cdf(x, alpha, beta)`. Parameters that are not above 0 give 1, as the original does; a point that is no share
-/// gives NaN.
+/// `beta_cdf(x, alpha, beta)`. Parameters that are not above 0 give 1, as in the documented answer (the text beside it
+/// says NaN); a point that is no share gives NaN.
 pub static BETA_CDF: Kernel = Kernel::new("kql_beta_cdf", Type::Real, |args| {
     of_three(args, |x, a, b| {
         Some(match () {
@@ -86,7 +91,7 @@ pub static BETA_INV: Kernel = Kernel::new("kql_beta_inv", Type::Real, |args| {
 
 pub static BETA_PDF: Kernel = Kernel::new("kql_beta_pdf", Type::Real, |args| {
     of_three(args, |x, a, b| {
-        let is_valid = (0.0..=1.0).contains(&x) && a > 0.0 && b > 0.0;
+        let is_valid = x > 0.0 && x < 1.0 && a > 0.0 && b > 0.0;
         let density = || ((a - 1.0) * x.ln() + (b - 1.0) * (-x).ln_1p() - log_beta(a, b)).exp();
         Some(if is_valid { density() } else { f64::NAN })
     })
@@ -98,6 +103,10 @@ pub static WELCH_TEST: Kernel = Kernel::new("kql_welch_test", Type::Real, |args|
     let given: Vec<_> = (0..6).map(|i| args.reals(i)).collect();
     Ok(args.make_reals(|i| {
         let at = |place: usize| given[place].get(i);
+        if at(2)? <= 1.0 || at(5)? <= 1.0 {
+            // One value has no spread.
+            return Some(f64::NAN);
+        }
         let (share1, share2) = (at(1)? / at(2)?, at(4)? / at(5)?);
         let t = (at(0)? - at(3)?) / (share1 + share2).sqrt();
         let freedom = (share1 + share2).powi(2) / (share1.powi(2) / (at(2)? - 1.0) + share2.powi(2) / (at(5)? - 1.0));

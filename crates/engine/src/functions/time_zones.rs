@@ -2,7 +2,7 @@
 
 use super::{Args, Kernel};
 use crate::json;
-use chrono::{DateTime, NaiveDateTime, Offset, TimeZone};
+use chrono::{DateTime, NaiveDateTime, Offset, TimeDelta, TimeZone};
 use chrono_tz::{TZ_VARIANTS, Tz};
 use datafusion::arrow::array::ArrayRef;
 use kql::Type;
@@ -37,11 +37,12 @@ pub static UTC_TO_LOCAL: Kernel = Kernel::new("kql_datetime_utc_to_local", Type:
     Ok(moved(args, |zone, time| Some(zone.offset_from_utc_datetime(&time).fix().local_minus_utc().into())))
 });
 
-/// `datetime_local_to_utc(time, zone)`: the earlier of two where clocks were set back, null where they were set forward
-/// over the time.
+/// `datetime_local_to_utc(time, zone)`: the earlier of two where clocks were set back; where they were set forward
+/// over the time, as it was after that.
 pub static LOCAL_TO_UTC: Kernel = Kernel::new("kql_datetime_local_to_utc", Type::DateTime, |args| {
     Ok(moved(args, |zone, time| {
-        let offset = zone.offset_from_local_datetime(&time).earliest()?;
+        let at = |time: NaiveDateTime| zone.offset_from_local_datetime(&time).earliest();
+        let offset = at(time).or_else(|| at(time.checked_add_signed(TimeDelta::days(1))?))?;
         Some(-i64::from(offset.fix().local_minus_utc()))
     }))
 });

@@ -151,7 +151,10 @@ const S2_DEFAULT: i64 = 11;
 /// The cell that a text names; `None` for any other text.
 fn s2_cell(token: &str) -> Option<CellID> {
     let is_token = !token.is_empty() && token.len() <= 16 && token.bytes().all(|b| b.is_ascii_hexdigit());
-    let cell = is_token.then(|| CellID::from_token(token))?;
+    /// A cell has at least four bits behind the number of its face.
+    const TRAILING_ZEROS_MAX: u32 = 60;
+    let cell =
+        is_token.then(|| CellID::from_token(token)).filter(|cell| cell.0.trailing_zeros() <= TRAILING_ZEROS_MAX)?;
     cell.is_valid().then_some(cell)
 }
 
@@ -259,20 +262,33 @@ pub static H3CELL_CHILDREN: Kernel = Kernel::new("kql_geo_h3cell_children", Type
     }))
 });
 
-/// The cells at a distance from a cell, going around as the original does: it begins at the second that the library
-/// meets.
-fn ring(cell: CellIndex, distance: u32) -> Vec<CellIndex> {
-    let mut ring = cell.grid_ring::<Vec<_>>(distance);
-    if !ring.is_empty() {
-        ring.rotate_left(1);
+/// The cells around a cell by their distance, going around as the original does: it begins at the second that the
+/// library meets.
+fn rings(cell: CellIndex, most: u32) -> Vec<Vec<CellIndex>> {
+    let around = (0..=most).map(|distance| {
+        let mut ring = cell.grid_ring_fast(distance).collect::<Option<Vec<_>>>()?;
+        if !ring.is_empty() {
+            ring.rotate_left(1);
+        }
+        Some(ring)
+    });
+    if let Some(rings) = around.collect::<Option<Vec<_>>>() {
+        return rings;
     }
-    ring
+    // Near one of the twelve pentagons there is no going around.
+    let mut rings = vec![Vec::new(); most as usize + 1];
+    for (cell, distance) in cell.grid_disk_distances_safe(most) {
+        if let Some(ring) = rings.get_mut(distance as usize) {
+            ring.push(cell);
+        }
+    }
+    rings
 }
 
 pub static H3CELL_NEIGHBORS: Kernel = Kernel::new("kql_geo_h3cell_neighbors", Type::Dynamic, |args| {
     let texts = args.strings(0);
     Ok(args.make_strings(|i| {
-        let around = ring(h3_cell(texts.get(i)?)?, 1);
+        let around = rings(h3_cell(texts.get(i)?)?, 1).pop()?;
         Some(list(around.iter().map(CellIndex::to_string)))
     }))
 });
@@ -282,7 +298,7 @@ pub static H3CELL_RINGS: Kernel = Kernel::new("kql_geo_h3cell_rings", Type::Dyna
     Ok(args.make_strings(|i| {
         let cell = h3_cell(texts.get(i)?)?;
         let distance = distances.get(i).filter(|distance| (0..=H3_RINGS_MAX).contains(distance))?;
-        let rings = (0..=u32::try_from(distance).ok()?).map(|distance| ring(cell, distance));
-        Some(json::array(rings.map(|ring| list(ring.iter().map(CellIndex::to_string)))))
+        let rings = rings(cell, u32::try_from(distance).ok()?);
+        Some(json::array(rings.iter().map(|ring| list(ring.iter().map(CellIndex::to_string)))))
     }))
 });

@@ -1,6 +1,6 @@
 //! Lines and polygons as GeoJSON, RFC 7946.
 
-use super::sphere::{Point, angle, crosses, degrees, edges, point, signed_area};
+use super::sphere::{Point, angle, area, crosses, degrees, edges, point};
 use crate::json;
 use serde_json::Value;
 
@@ -63,7 +63,8 @@ fn several<T>(value: &Value, read: fn(&Value) -> Option<T>) -> Option<Vec<T>> {
 fn place(value: &Value) -> Option<[f64; 2]> {
     let numbers = value.as_array().filter(|numbers| numbers.len() >= 2)?;
     let (longitude, latitude) = (numbers[0].as_f64()?, numbers[1].as_f64()?);
-    (longitude.is_finite() && (-90.0..=90.0).contains(&latitude)).then_some([longitude, latitude])
+    let is_valid = (-360.0..=360.0).contains(&longitude) && (-90.0..=90.0).contains(&latitude);
+    is_valid.then_some([longitude, latitude])
 }
 
 fn places(value: &Value) -> Option<(Vec<[f64; 2]>, Vec<Point>)> {
@@ -85,17 +86,17 @@ fn line(value: &Value) -> Option<Line> {
 
 fn ring(value: &Value) -> Option<Ring> {
     let (mut places, mut points) = places(value)?;
-    if points.len() > 1 && is_same(points[0], points[points.len() - 1]) {
-        places.pop();
-        points.pop();
+    if points.len() < 4 || !is_same(points[0], points[points.len() - 1]) {
+        return None;
     }
+    places.pop();
+    points.pop();
     let has_twins = edges(&points).any(|(a, b)| is_same(a, b));
-    if points.len() < 3 || has_twins || crosses_itself(&points) {
+    if has_twins || crosses_itself(&points) {
         return None;
     }
     // What is inside is the smaller side, and to the left.
-    let area = signed_area(&points);
-    if !(0.0..=2.0 * std::f64::consts::PI).contains(&area) {
+    if area(&points) > 2.0 * std::f64::consts::PI {
         places.reverse();
         points.reverse();
     }

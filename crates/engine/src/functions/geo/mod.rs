@@ -15,7 +15,7 @@ use geojson::{Line, Polygon, lines, polygons, print_lines, print_place, print_po
 use kql::Type;
 use sphere::{
     EARTH_METERS, Point, angle, azimuth, between, closest, degrees, dot, edges, encloses, latitude_at_date_line, meet,
-    moment, normalized, point, scaled, signed_area, sum,
+    moment, normalized, point, scaled, sum,
 };
 use std::f64::consts::PI;
 use std::rc::Rc;
@@ -257,7 +257,7 @@ pub static LINE_SIMPLIFY: Kernel = Kernel::new("kql_geo_line_simplify", Type::Dy
 fn densify(a: [f64; 2], b: [f64; 2], tolerance: f64, out: &mut Vec<[f64; 2]>) {
     const PROBED_PART: f64 = 0.312_156_910_822_482_3;
     const SCALE: f64 = 0.838_299_925_698_885_1;
-    const DEPTH_MAX: usize = 20;
+    const DEPTH_MAX: usize = 16;
     fn mixed(a: [f64; 2], b: [f64; 2], part: f64) -> [f64; 2] {
         [a[0] + part * (b[0] - a[0]), a[1] + part * (b[1] - a[1])]
     }
@@ -342,8 +342,8 @@ fn check_apart(polygons: &[Polygon]) -> Result<()> {
 
 /// The area inside, as part of a sphere of radius 1.
 fn area(polygon: &Polygon) -> f64 {
-    let holes: f64 = polygon.holes.iter().map(|hole| signed_area(&hole.points).abs()).sum();
-    signed_area(&polygon.shell.points).abs() - holes
+    let holes: f64 = polygon.holes.iter().map(|hole| sphere::area(&hole.points)).sum();
+    sphere::area(&polygon.shell.points) - holes
 }
 
 fn with_polygons(

@@ -143,10 +143,11 @@ fn triangle_area(a: Point, b: Point, c: Point) -> f64 {
     2.0 * volume.atan2(1.0 + dot(a, b) + dot(b, c) + dot(c, a))
 }
 
-/// The area to the left of a loop of corners, of which none comes twice.
-pub fn signed_area(corners: &[Point]) -> f64 {
+/// The area to the left of a loop of corners, of which none comes twice: from 0 to 4π.
+pub fn area(corners: &[Point]) -> f64 {
     let Some((first, rest)) = corners.split_first() else { return 0.0 };
-    rest.windows(2).map(|pair| triangle_area(*first, pair[0], pair[1])).sum()
+    let signed: f64 = rest.windows(2).map(|pair| triangle_area(*first, pair[0], pair[1])).sum();
+    signed.rem_euclid(4.0 * PI)
 }
 
 /// The integral of all points to the left of a loop: its direction is that of their center of mass.
@@ -163,15 +164,16 @@ pub fn edges(corners: &[Point]) -> impl Iterator<Item = (Point, Point)> {
     corners.iter().copied().zip(next.copied()).take(corners.len())
 }
 
-/// Whether a point is within the smaller side of a loop.
+/// Whether a point is to the left of a loop.
 pub fn encloses(corners: &[Point], p: Point) -> bool {
-    // Opposite of the center is outside.
-    let Some(center) = normalized(corners.iter().copied().fold([0.0; 3], sum)) else { return false };
-    let outside = scaled(center, -1.0);
-    let way = normal(p, outside);
-    if length(way) < 1e-12 {
-        // On the axis: in the middle, or as far away as can be.
-        return dot(p, center) > 0.0;
-    }
+    // Right beside an edge is outside. The way there must not lead around half of the sphere.
+    let outside = edges(corners).find_map(|(a, b)| {
+        let aside = scaled(normalized(normal(a, b))?, -ASIDE);
+        normalized(sum(normalized(sum(a, b))?, aside)).filter(|outside| dot(p, *outside) > -1.0 + ASIDE)
+    });
+    let Some(outside) = outside else { return false };
     edges(corners).filter(|(a, b)| crosses(p, outside, *a, *b)).count() % 2 == 1
 }
+
+/// The length of a step off an edge: some millimeters.
+const ASIDE: f64 = 1e-9;
