@@ -286,8 +286,9 @@ class Server:
             try:
                 connection.request(method, path, body=body, headers=headers or {})
             except (BrokenPipeError, ConnectionResetError):
-                # The server may answer, and close, before it has read all of a body.
-                pass
+                # The server may answer, and close, before it has read all of a body; but not before there is a connection.
+                if connection.sock is None:
+                    raise
             response = connection.getresponse()
             return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
         finally:
