@@ -13,6 +13,9 @@ use kql::{Diagnostic, Span, Type};
 use std::collections::HashMap;
 use std::sync::Arc;
 
+/// The functions over nodes and paths, but for `any`, which is an aggregate elsewhere.
+const FUNCTIONS: &[&str] = &["map", "all", "inner_nodes", "node_degree_in", "node_degree_out", "node_id"];
+
 /// A match has at most so many edges, those of paths included.
 const EDGES_MAX: usize = 1000;
 
@@ -240,7 +243,11 @@ impl<'q> Binder<'q> {
         scope: &Scope<'q, '_>,
     ) -> Result<Option<Typed>> {
         if self.matching.is_none() {
-            return Ok(None);
+            if !FUNCTIONS.contains(&function.text.as_str()) {
+                return Ok(None);
+            }
+            let message = format!("{}() stands in graph-match alone", function.text);
+            return Err(Diagnostic::semantic(function.span, message).into());
         }
         match function.text.as_str() {
             "map" | "all" | "any" => self.fold_path(function, arguments, span, scope).map(Some),
