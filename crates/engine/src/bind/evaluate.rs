@@ -43,6 +43,7 @@ impl<'q> Binder<'q> {
             "narrow" => narrow(self, input, span),
             "rows_near" => self.rows_near(input, evaluate, span, names),
             "ipv4_lookup" | "ipv6_lookup" => self.ip_lookup(input, evaluate, span, names),
+            "geo_polygon_lookup" | "geo_line_lookup" => self.geo_lookup(input, evaluate, span, names),
             other => Err(Diagnostic::unsupported(evaluate.plugin.span, other).into()),
         }
     }

@@ -13,6 +13,7 @@ mod evaluate;
 mod expression;
 mod find;
 mod fork;
+mod geo_lookup;
 mod graph;
 mod graph_match;
 mod groupwise;

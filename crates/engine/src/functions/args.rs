@@ -4,6 +4,7 @@ use datafusion::arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int32Array, Int64Array, StringViewArray, StringViewBuilder,
 };
 use datafusion::arrow::datatypes::{Float64Type, Int64Type};
+use datafusion::common::Result;
 use datafusion::logical_expr::ColumnarValue;
 use datafusion::scalar::ScalarValue;
 use std::sync::Arc;
@@ -134,7 +135,7 @@ impl<'a> Args<'a> {
     }
 
     /// Argument `i` as an array of as many rows as the result has.
-    pub fn array(&self, i: usize) -> datafusion::common::Result<ArrayRef> {
+    pub fn array(&self, i: usize) -> Result<ArrayRef> {
         self.columns[i].to_array(self.rows)
     }
 
@@ -145,6 +146,21 @@ impl<'a> Args<'a> {
             builder.append_option(row(i));
         }
         Arc::new(builder.finish())
+    }
+
+    /// As [`Args::make_strings`], for a function that can fail.
+    pub fn try_make_strings<S: AsRef<str>>(&self, mut row: impl FnMut(usize) -> Option<Result<S>>) -> Result<ArrayRef> {
+        let mut builder = StringViewBuilder::with_capacity(self.rows);
+        for i in 0..self.rows {
+            builder.append_option(row(i).transpose()?);
+        }
+        Ok(Arc::new(builder.finish()))
+    }
+
+    pub fn try_make_reals(&self, row: impl FnMut(usize) -> Option<Result<f64>>) -> Result<ArrayRef> {
+        let mut row = row;
+        let values = (0..self.rows).map(|i| row(i).transpose()).collect::<Result<Float64Array>>()?;
+        Ok(Arc::new(values))
     }
 
     pub fn make_longs(&self, row: impl FnMut(usize) -> Option<i64>) -> ArrayRef {

@@ -3,7 +3,7 @@
 //! Functions whose result type depends on more than their argument types (`iff`, `case`, `bin` …) are bound
 //! in [`crate::bind`]; both lists together are what the engine knows.
 
-use super::geo::{self, cells};
+use super::geo::{self, cells, covering, sets, simplify, wkt};
 use super::{
     Kernel, array, codec, datetime, distributions, dynamic, math, network, regexes, series, string, time_zones, xml,
 };
@@ -307,11 +307,24 @@ static SIGNATURES: &[Signature] = &[
     fixed("geo_intersects_2lines", &[Dynamic, Dynamic], &geo::INTERSECTS_2LINES),
     fixed("geo_intersects_line_with_polygon", &[Dynamic, Dynamic], &geo::INTERSECTS_LINE_WITH_POLYGON),
     fixed("geo_intersects_2polygons", &[Dynamic, Dynamic], &geo::INTERSECTS_2POLYGONS),
+    fixed("geo_intersection_2lines", &[Dynamic, Dynamic], &sets::INTERSECTION_2LINES),
+    fixed("geo_intersection_2polygons", &[Dynamic, Dynamic], &sets::INTERSECTION_2POLYGONS),
+    fixed("geo_intersection_line_with_polygon", &[Dynamic, Dynamic], &sets::INTERSECTION_LINE_WITH_POLYGON),
+    fixed("geo_union_lines_array", &[Dynamic], &sets::UNION_LINES_ARRAY),
+    fixed("geo_union_polygons_array", &[Dynamic], &sets::UNION_POLYGONS_ARRAY),
+    optional("geo_polygon_simplify", &[Dynamic, Number], 1, &simplify::POLYGON_SIMPLIFY),
+    optional("geo_simplify_polygons_array", &[Dynamic, Number], 1, &simplify::SIMPLIFY_POLYGONS_ARRAY),
+    fixed("geo_from_wkt", &[Text], &wkt::FROM_WKT),
+    optional("geo_point_buffer", &[Number, Number, Number, Number], 3, &sets::POINT_BUFFER),
+    optional("geo_line_buffer", &[Dynamic, Number, Number], 2, &sets::LINE_BUFFER),
+    optional("geo_polygon_buffer", &[Dynamic, Number, Number], 2, &sets::POLYGON_BUFFER),
     optional("geo_point_to_geohash", &[Number, Number, Integer], 2, &cells::POINT_TO_GEOHASH),
     fixed("geo_geohash_to_central_point", &[Text], &cells::GEOHASH_TO_CENTRAL_POINT),
     fixed("geo_geohash_to_polygon", &[Text], &cells::GEOHASH_TO_POLYGON),
     fixed("geo_geohash_neighbors", &[Text], &cells::GEOHASH_NEIGHBORS),
     optional("geo_point_to_s2cell", &[Number, Number, Integer], 2, &cells::POINT_TO_S2CELL),
+    optional("geo_line_to_s2cells", &[Dynamic, Integer, Number], 1, &covering::LINE_TO_S2CELLS),
+    optional("geo_polygon_to_s2cells", &[Dynamic, Integer, Number], 1, &covering::POLYGON_TO_S2CELLS),
     fixed("geo_s2cell_to_central_point", &[Text], &cells::S2CELL_TO_CENTRAL_POINT),
     fixed("geo_s2cell_to_polygon", &[Text], &cells::S2CELL_TO_POLYGON),
     fixed("geo_s2cell_neighbors", &[Text], &cells::S2CELL_NEIGHBORS),

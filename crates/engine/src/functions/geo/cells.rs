@@ -148,6 +148,11 @@ pub static GEOHASH_NEIGHBORS: Kernel = Kernel::new("kql_geo_geohash_neighbors", 
 const S2_LEVELS: std::ops::RangeInclusive<i64> = 0..=30;
 const S2_DEFAULT: i64 = 11;
 
+/// The level of S2 cells that argument `i` gives, or the default.
+pub fn s2_level(args: &Args, i: usize) -> impl Fn(usize) -> Option<u8> {
+    level(args, i, S2_DEFAULT, S2_LEVELS)
+}
+
 /// The cell that a text names; `None` for any other text.
 fn s2_cell(token: &str) -> Option<CellID> {
     let is_token = !token.is_empty() && token.len() <= 16 && token.bytes().all(|b| b.is_ascii_hexdigit());
@@ -162,7 +167,7 @@ pub static POINT_TO_S2CELL: Kernel = Kernel::new("kql_geo_point_to_s2cell", Type
     let cell = |[longitude, latitude]: [f64; 2], level: u8| {
         Some(CellID::from(LatLng::from_degrees(latitude, longitude)).parent(level.into()).to_token())
     };
-    Ok(cells_of(args, cell, level(args, 2, S2_DEFAULT, S2_LEVELS)))
+    Ok(cells_of(args, cell, s2_level(args, 2)))
 });
 
 pub static S2CELL_TO_CENTRAL_POINT: Kernel = Kernel::new("kql_geo_s2cell_to_central_point", Type::Dynamic, |args| {

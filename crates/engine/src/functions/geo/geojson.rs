@@ -1,6 +1,7 @@
 //! Lines and polygons as GeoJSON, RFC 7946.
 
-use super::sphere::{Point, angle, area, crosses, degrees, edges, point};
+use super::overlay::Common;
+use super::sphere::{Point, angle, area, crosses, degrees, edges, encloses, point};
 use crate::json;
 use serde_json::Value;
 
@@ -103,7 +104,8 @@ fn ring(value: &Value) -> Option<Ring> {
     Some(Ring { places, points })
 }
 
-fn crosses_itself(points: &[Point]) -> bool {
+/// Whether edges of a loop cross.
+pub fn crosses_itself(points: &[Point]) -> bool {
     let count = points.len();
     if count > CHECKED_CORNERS_MAX {
         return false;
@@ -156,5 +158,52 @@ pub fn print_polygons(polygons: &[Vec<Vec<[f64; 2]>>]) -> String {
     match polygons {
         [polygon] => format!(r#"{{"type":"Polygon","coordinates":{}}}"#, one(polygon)),
         _ => format!(r#"{{"type":"MultiPolygon","coordinates":{}}}"#, json::array(polygons.iter().map(one))),
+    }
+}
+
+/// The places of a loop or a line.
+fn placed(points: &[Point]) -> Vec<[f64; 2]> {
+    points.iter().map(|p| degrees(*p)).collect()
+}
+
+/// Loops as polygons: each that goes clockwise is a hole of the smallest other one around it.
+pub fn nested(loops: &[Vec<Point>]) -> Vec<Vec<Vec<[f64; 2]>>> {
+    const HALF: f64 = 2.0 * std::f64::consts::PI;
+    let areas: Vec<f64> = loops.iter().map(|ring| area(ring)).collect();
+    let shells: Vec<usize> = (0..loops.len()).filter(|i| areas[*i] <= HALF).collect();
+    let mut polygons: Vec<Vec<Vec<[f64; 2]>>> = shells.iter().map(|i| vec![placed(&loops[*i])]).collect();
+    for i in (0..loops.len()).filter(|i| areas[*i] > HALF) {
+        let is_around = |shell: &usize| {
+            let corners = &loops[*shell];
+            loops[i].iter().find(|p| !corners.contains(p)).is_some_and(|p| encloses(corners, *p))
+        };
+        let around = (0..shells.len()).filter(|at| is_around(&shells[*at]));
+        if let Some(at) = around.min_by(|a, b| areas[shells[*a]].total_cmp(&areas[shells[*b]])) {
+            polygons[at].push(placed(&loops[i]));
+        }
+    }
+    polygons
+}
+
+/// What shapes have in common, as the one geometry it is or as a collection.
+pub fn print_common(common: &Common) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    match common.points.as_slice() {
+        [] => {}
+        [point] => parts.push(print_point(*point)),
+        points => {
+            parts
+                .push(format!(r#"{{"type":"MultiPoint","coordinates":{}}}"#, list(points.iter().map(|p| degrees(*p)))));
+        }
+    }
+    if !common.lines.is_empty() {
+        parts.push(print_lines(&common.lines.iter().map(|line| placed(line)).collect::<Vec<_>>()));
+    }
+    if !common.regions.is_empty() {
+        parts.push(print_polygons(&nested(&common.regions)));
+    }
+    match parts.as_slice() {
+        [only] => only.clone(),
+        _ => format!(r#"{{"type":"GeometryCollection","geometries":{}}}"#, json::array(parts)),
     }
 }

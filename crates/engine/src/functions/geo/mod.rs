@@ -2,21 +2,26 @@
 //!
 //! A place, line or polygon that is not valid makes a result null.
 
+mod buffer;
 pub mod cells;
+pub mod covering;
 mod geojson;
+mod overlay;
+pub mod sets;
+pub mod simplify;
 mod sphere;
+pub mod wkt;
 
 use super::{Args, Kernel};
-use crate::functions::args::Strings;
-use datafusion::arrow::array::ArrayRef;
 use datafusion::common::Result;
-use datafusion::error::DataFusionError;
 use geojson::{Line, Polygon, lines, polygons, print_lines, print_place, print_point, print_polygons};
 use kql::Type;
 use sphere::{
     EARTH_METERS, Point, angle, azimuth, between, closest, degrees, dot, edges, encloses, latitude_at_date_line, meet,
     moment, normalized, point, scaled, sum,
 };
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::f64::consts::PI;
 use std::rc::Rc;
 
@@ -39,19 +44,19 @@ fn point_at(args: &Args, i: usize) -> impl Fn(usize) -> Option<Point> {
     move |row| place(row).map(|[longitude, latitude]| point(longitude, latitude))
 }
 
-/// What an argument holds, read once where it is the same for every row.
-fn shapes<'a, T>(args: &Args<'a>, i: usize, read: fn(&str) -> Option<T>) -> impl Fn(usize) -> Option<Rc<T>> + 'a
-where
-    T: 'a,
-{
+/// What an argument holds. Each text is read once, as long as there are not too many of them.
+fn shapes<'a, T: 'a>(args: &Args<'a>, i: usize, read: fn(&str) -> Option<T>) -> impl Fn(usize) -> Option<Rc<T>> + 'a {
+    /// A join has the same shapes in many rows.
+    const KNOWN_MAX: usize = 1000;
     let texts = args.strings(i);
-    let constant = match &texts {
-        Strings::Constant(text) => text.and_then(read).map(Rc::new),
-        Strings::Column(_) => None,
-    };
-    move |row| match &texts {
-        Strings::Constant(_) => constant.clone(),
-        Strings::Column(_) => texts.get(row).and_then(read).map(Rc::new),
+    let known: RefCell<HashMap<&'a str, Option<Rc<T>>>> = RefCell::default();
+    move |row| {
+        let text = texts.get(row)?;
+        let mut known = known.borrow_mut();
+        if known.len() >= KNOWN_MAX {
+            known.clear();
+        }
+        known.entry(text).or_insert_with(|| read(text).map(Rc::new)).clone()
     }
 }
 
@@ -330,63 +335,51 @@ pub static POLYGON_DENSIFY: Kernel = Kernel::new("kql_geo_polygon_densify", Type
     }))
 });
 
-/// Parts that overlap would be counted twice.
-fn check_apart(polygons: &[Polygon]) -> Result<()> {
-    let overlap = polygons.iter().enumerate().any(|(i, a)| polygons[..i].iter().any(|b| polygons_meet(a, b)));
-    if overlap {
-        let message = "the area of polygons that overlap is not supported yet";
-        return Err(DataFusionError::Execution(message.to_owned()));
+/// A place off everything, on the other side of the Earth from where points are that have this sum.
+fn reference(whole: Point) -> Point {
+    // Not quite opposite: the way there would be along the meridians and the equator that people draw with.
+    const ASIDE: Point = [0.012_3, 0.045_6, -0.078_9];
+    let away = normalized(whole).map_or([1.0, 0.0, 0.0], |middle| scaled(middle, -1.0));
+    normalized(sum(away, ASIDE)).unwrap_or(ASIDE)
+}
+
+/// The loops around polygons, those that overlap joined.
+fn boundary(polygons: &[Polygon]) -> Result<Vec<Vec<Point>>> {
+    let has_overlap = polygons.iter().enumerate().any(|(i, a)| polygons[..i].iter().any(|b| polygons_meet(a, b)));
+    if has_overlap {
+        return sets::union(polygons);
     }
-    Ok(())
-}
-
-/// The area inside, as part of a sphere of radius 1.
-fn area(polygon: &Polygon) -> f64 {
-    let holes: f64 = polygon.holes.iter().map(|hole| sphere::area(&hole.points)).sum();
-    sphere::area(&polygon.shell.points) - holes
-}
-
-fn with_polygons(
-    args: &Args,
-    make: impl Fn(&mut dyn FnMut(usize) -> Option<Rc<Vec<Polygon>>>) -> ArrayRef,
-) -> Result<ArrayRef> {
-    let shape = shapes(args, 0, polygons);
-    let mut failure = Ok(());
-    let array = make(&mut |i| {
-        let found = shape(i)?;
-        if let (Ok(()), Err(error)) = (&failure, check_apart(&found)) {
-            failure = Err(error);
-        }
-        Some(found)
-    });
-    failure.map(|()| array)
+    let loops = |polygon: &Polygon| {
+        let holes = polygon.holes.iter().map(|hole| hole.points.iter().rev().copied().collect());
+        std::iter::once(polygon.shell.points.clone()).chain(holes).collect::<Vec<_>>()
+    };
+    Ok(polygons.iter().flat_map(loops).collect())
 }
 
 pub static POLYGON_AREA: Kernel = Kernel::new("kql_geo_polygon_area", Type::Real, |args| {
-    with_polygons(args, |shape| {
-        args.make_reals(|i| Some(shape(i)?.iter().map(area).sum::<f64>() * EARTH_METERS * EARTH_METERS))
-    })
+    let shape = shapes(args, 0, polygons);
+    // To the left of a hole is all but the hole.
+    let signed = |ring: &Vec<Point>| match sphere::area(ring) {
+        area if area > 2.0 * PI => area - 4.0 * PI,
+        area => area,
+    };
+    let area = |loops: Vec<Vec<Point>>| loops.iter().map(signed).sum::<f64>() * EARTH_METERS * EARTH_METERS;
+    args.try_make_reals(|i| Some(boundary(&shape(i)?).map(area)))
 });
 
 pub static POLYGON_CENTROID: Kernel = Kernel::new("kql_geo_polygon_centroid", Type::Dynamic, |args| {
-    with_polygons(args, |shape| {
-        args.make_strings(|i| {
-            let of = |polygon: &Polygon| {
-                let holes = polygon.holes.iter().map(|hole| scaled(moment(&hole.points), -1.0));
-                holes.fold(moment(&polygon.shell.points), sum)
-            };
-            normalized(shape(i)?.iter().map(of).fold([0.0; 3], sum)).map(print_point)
-        })
+    let shape = shapes(args, 0, polygons);
+    let centroid = |loops: Vec<Vec<Point>>| normalized(loops.iter().map(|ring| moment(ring)).fold([0.0; 3], sum));
+    args.try_make_strings(|i| {
+        let found = boundary(&shape(i)?).map(centroid).transpose()?;
+        Some(found.map(print_point))
     })
 });
 
 pub static POLYGON_PERIMETER: Kernel = Kernel::new("kql_geo_polygon_perimeter", Type::Real, |args| {
-    with_polygons(args, |shape| {
-        args.make_reals(|i| {
-            let lengths = |polygon: &Polygon| polygon_edges(polygon).map(|(a, b)| angle(a, b)).sum::<f64>();
-            Some(shape(i)?.iter().map(lengths).sum::<f64>() * EARTH_METERS)
-        })
-    })
+    let shape = shapes(args, 0, polygons);
+    let length = |ring: &Vec<Point>| edges(ring).map(|(a, b)| angle(a, b)).sum::<f64>() * EARTH_METERS;
+    args.try_make_reals(|i| Some(boundary(&shape(i)?).map(|loops| loops.iter().map(length).sum())))
 });
 
 fn any_meet(left: impl Iterator<Item = (Point, Point)>, right: impl Iterator<Item = (Point, Point)> + Clone) -> bool {

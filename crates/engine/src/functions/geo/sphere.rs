@@ -15,14 +15,15 @@ pub fn point(longitude: f64, latitude: f64) -> Point {
 
 /// The longitude and latitude of a point in degrees.
 pub fn degrees(p: Point) -> [f64; 2] {
-    [p[1].atan2(p[0]).to_degrees(), p[2].atan2(p[0].hypot(p[1])).to_degrees()]
+    // The sums make 0 of -0.
+    [p[1].atan2(p[0]).to_degrees() + 0.0, p[2].atan2(p[0].hypot(p[1])).to_degrees() + 0.0]
 }
 
 pub fn dot(a: Point, b: Point) -> f64 {
     a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 }
 
-fn cross(a: Point, b: Point) -> Point {
+pub fn cross(a: Point, b: Point) -> Point {
     [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
 }
 
@@ -30,7 +31,7 @@ pub fn sum(a: Point, b: Point) -> Point {
     [a[0] + b[0], a[1] + b[1], a[2] + b[2]]
 }
 
-fn difference(a: Point, b: Point) -> Point {
+pub fn difference(a: Point, b: Point) -> Point {
     [a[0] - b[0], a[1] - b[1], a[2] - b[2]]
 }
 
@@ -50,7 +51,7 @@ pub fn normalized(a: Point) -> Option<Point> {
 
 /// A normal of the plane through both points and the center. Exact for points that are close, where the plain product
 /// is not: the sum and the difference are computed without loss.
-fn normal(a: Point, b: Point) -> Point {
+pub fn normal(a: Point, b: Point) -> Point {
     scaled(cross(sum(b, a), difference(b, a)), 0.5)
 }
 
@@ -109,7 +110,7 @@ pub fn latitude_at_date_line(a: Point, b: Point) -> f64 {
 
 /// On which side of the arc from `a` to `b` a point is; a point on it counts as left, so that each crossing of a shared
 /// end is counted once.
-fn is_left(a: Point, b: Point, p: Point) -> bool {
+pub fn is_left(a: Point, b: Point, p: Point) -> bool {
     dot(normal(a, b), p) >= 0.0
 }
 
@@ -134,6 +135,41 @@ pub fn crosses(a: Point, b: Point, c: Point, d: Point) -> bool {
     let ab = sum(a, b);
     let cd = sum(c, d);
     dot(meeting, ab) * dot(meeting, cd) > 0.0
+}
+
+/// Where two arcs that cross do so.
+pub fn crossing(a: Point, b: Point, c: Point, d: Point) -> Option<Point> {
+    let found = normalized(cross(normalized(normal(a, b))?, normalized(normal(c, d))?))?;
+    // The planes of both arcs meet at two opposite points.
+    Some(if dot(found, sum(a, b)) < 0.0 { scaled(found, -1.0) } else { found })
+}
+
+/// How far clockwise at a point the way to `to` is from the way to `from`: above 0, up to 2π.
+pub fn turn(at: Point, from: Point, to: Point) -> f64 {
+    let (x, y) = (normal(at, from), normal(at, to));
+    let counterclockwise = dot(at, cross(x, y)).atan2(dot(x, y));
+    let clockwise = (-counterclockwise).rem_euclid(2.0 * PI);
+    if clockwise > 0.0 { clockwise } else { 2.0 * PI }
+}
+
+/// Whether two boxes, each given by its lowest and its highest corner, have a point in common.
+pub fn meets_box(a: (Point, Point), b: (Point, Point)) -> bool {
+    (0..3).all(|i| a.0[i] <= b.1[i] && b.0[i] <= a.1[i])
+}
+
+/// The point at some angle from another, in a direction that is square to it.
+pub fn on_ray(from: Point, direction: Point, by: f64) -> Point {
+    let (sine, cosine) = by.sin_cos();
+    let found = sum(scaled(from, cosine), scaled(direction, sine));
+    normalized(found).unwrap_or(from)
+}
+
+/// A direction that is square to a point: the one that S2 picks.
+pub fn square_to(a: Point) -> Point {
+    let largest = (0..3).max_by(|i, j| a[*i].abs().total_cmp(&a[*j].abs())).unwrap_or_default();
+    let mut other = [0.012, 0.0053, 0.00457];
+    other[(largest + 2) % 3] = 1.0;
+    normalized(cross(a, other)).unwrap_or(other)
 }
 
 /// The part of the sphere that a triangle covers, positive where its corners come counterclockwise.
