@@ -1,4 +1,4 @@
-//! What the engine asks of whoever keeps the tables.
+//! What the engine asks of whoever keeps the tables and functions.
 
 use crate::types::Column;
 use datafusion::catalog::TableProvider;
@@ -14,8 +14,21 @@ pub struct Table {
     pub provider: Arc<dyn TableProvider>,
 }
 
-/// The tables that a query can name.
+/// A function that is kept with the tables, to be called by any query.
+#[derive(Debug)]
+pub struct StoredFunction {
+    pub name: String,
+    /// Its spans are those of its own text.
+    pub function: kql::tree::Function,
+}
+
+/// The tables and functions that a query can name.
 pub trait Catalog: Send + Sync {
+    /// The functions kept in `database`.
+    fn functions(&self, _database: &str) -> Vec<Arc<StoredFunction>> {
+        Vec::new()
+    }
+
     /// The table `name` of `database`, `None` when there is none.
     fn table(&self, database: &str, name: &str) -> Option<Table>;
 

@@ -1,6 +1,6 @@
 //! Running queries: parse, bind, plan, execute.
 
-use crate::bind::{Binder, Bound, Stop, SubqueryResult, Visualization};
+use crate::bind::{Binder, Bound, Stop, SubqueryResult, Surroundings, Visualization};
 use crate::catalog::Catalog;
 use crate::types::Column;
 use datafusion::arrow::array::RecordBatch;
@@ -165,10 +165,13 @@ impl Session {
         if !parsed.diagnostics.is_empty() {
             return Err(Error::Query(parsed.diagnostics));
         }
+        let functions = catalog.functions(database);
+        let surroundings =
+            Surroundings { catalog, functions: &functions, database, now_ticks, parameters: &options.parameters };
         let mut known: Vec<SubqueryResult> = Vec::new();
         let bound = loop {
             // The binder borrows from this scope only, so nothing of it lives across the await below.
-            let outcome = Binder::new(catalog, database, now_ticks, &options.parameters, &known).script(&parsed.script);
+            let outcome = Binder::new(surroundings, &known).script(&parsed.script);
             match outcome {
                 Ok(bound) => break bound,
                 Err(Stop::Diagnostic(diagnostic)) => return Err(Error::Query(vec![*diagnostic])),
@@ -202,7 +205,11 @@ impl Session {
             return Err(Error::Query(parsed.diagnostics));
         }
         let no_parameters = HashMap::new();
-        let outcome = Binder::new(catalog, database, kql::datetime::now(), &no_parameters, &[]).script(&parsed.script);
+        let functions = catalog.functions(database);
+        let now_ticks = kql::datetime::now();
+        let surroundings =
+            Surroundings { catalog, functions: &functions, database, now_ticks, parameters: &no_parameters };
+        let outcome = Binder::new(surroundings, &[]).script(&parsed.script);
         let mut bound = match outcome {
             Ok(bound) => bound,
             Err(Stop::Diagnostic(diagnostic)) => return Err(Error::Query(vec![*diagnostic])),

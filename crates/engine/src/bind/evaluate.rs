@@ -43,6 +43,20 @@ impl<'q> Binder<'q> {
             "narrow" => narrow(self, input, span),
             "rows_near" => self.rows_near(input, evaluate, span, names),
             "ipv4_lookup" | "ipv6_lookup" => self.ip_lookup(input, evaluate, span, names),
+            "active_users_count"
+            | "activity_counts_metrics"
+            | "activity_engagement"
+            | "activity_metrics"
+            | "funnel_sequence_completion"
+            | "new_activity_metrics"
+            | "rolling_percentile"
+            | "sequence_detect"
+            | "session_count"
+            | "sliding_window_counts" => self.analytics(input, evaluate, span, names),
+            "preview" | "funnel_sequence" => {
+                let message = format!("{}() has several results; nothing can follow it", evaluate.plugin.text);
+                Err(Diagnostic::semantic(evaluate.plugin.span, message).into())
+            }
             "geo_polygon_lookup" | "geo_line_lookup" => self.geo_lookup(input, evaluate, span, names),
             other => Err(Diagnostic::unsupported(evaluate.plugin.span, other).into()),
         }

@@ -1,17 +1,22 @@
-//! `fork` and `facet`: several results of the same rows.
+//! `fork`, `facet` and the plugins that have several results of the same rows.
 
 use super::relation::{Column, Relation, fresh_field};
-use super::{Binder, Bound, Names, Result};
+use super::template::Given;
+use super::{Binder, Bound, Names, Result, Scope};
 use datafusion::functions_aggregate::expr_fn::count;
 use datafusion::logical_expr::{ident, lit};
-use kql::Type;
 use kql::tree::{Operator, OperatorKind, Pipeline};
+use kql::{Diagnostic, Type};
 
 impl<'q> Binder<'q> {
-    /// The results of a pipeline that ends in `fork` or `facet`; `None` for any other, which has one.
+    /// The results of a pipeline that ends in `fork`, `facet` or a plugin that has several; `None` for any other, which has one.
     pub(super) fn several_results(&mut self, pipeline: &'q Pipeline, names: &Names<'q>) -> Result<Option<Vec<Bound>>> {
         let Some((last, before)) = pipeline.operators.split_last() else { return Ok(None) };
-        let is_several = matches!(last.kind, OperatorKind::Fork(_) | OperatorKind::Facet { .. });
+        let is_several = match &last.kind {
+            OperatorKind::Fork(_) | OperatorKind::Facet { .. } => true,
+            OperatorKind::Evaluate(evaluate) => matches!(evaluate.plugin.text.as_str(), "preview" | "funnel_sequence"),
+            _ => false,
+        };
         if !is_several {
             return Ok(None);
         }
@@ -44,6 +49,21 @@ impl<'q> Binder<'q> {
                     let relation = self.operators(input, body, names)?;
                     relations.push((name_of(body), relation));
                 }
+            }
+            OperatorKind::Evaluate(evaluate) if evaluate.plugin.text == "preview" => {
+                let Some(count) = evaluate.arguments.first() else {
+                    return Err(Diagnostic::semantic(last.span, "preview() needs a number of rows").into());
+                };
+                let constants = Scope { names: names.clone(), columns: &[] };
+                let count = self.constant_long(&count.value, "the number of rows", &constants)?.max(0);
+                for text in [format!("_rows | take {count}"), "_rows | count".to_owned()] {
+                    let given = vec![("_rows", Given::Rows(input.clone()))];
+                    relations.push((None, self.expand(&text, given, last.span)?));
+                }
+            }
+            OperatorKind::Evaluate(evaluate) => {
+                let found = self.funnel_sequence(input, evaluate, last.span, names)?;
+                relations.extend(found.into_iter().map(|relation| (None, relation)));
             }
             _ => {}
         }

@@ -119,8 +119,10 @@ impl<'q> Binder<'q> {
                     {
                         let scope = Scope { names: names.clone(), columns: &[] };
                         let inner = self.bind_parameters(None, function, &defined_in, arguments, &scope, expr.span)?;
-                        let (inner, last) = self.body(function, inner, expr.span)?;
-                        return self.nested(expr.span, |b| b.stage(last, &inner));
+                        return self.inside(function, expr.span, |b| {
+                            let (inner, last) = b.body(&function.body, inner, expr.span)?;
+                            b.nested(expr.span, |b| b.stage(last, &inner))
+                        });
                     }
                 }
                 _ => {}

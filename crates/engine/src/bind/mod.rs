@@ -6,6 +6,7 @@
 //! binds again with the result at hand. KQL allows such queries to depend on constants only, so the order in
 //! which they are met is the same each time, and is what names them.
 
+mod analytics;
 mod call;
 mod comparison;
 mod constant;
@@ -31,12 +32,13 @@ mod scan;
 mod search;
 mod source;
 mod summarize;
+mod template;
 mod top;
 mod tuple;
 mod union;
 mod window;
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, StoredFunction};
 use crate::types;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::common::{DataFusionError, SchemaError};
@@ -44,6 +46,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 use kql::tree::{Function, LetValue, Name, Pattern, Pipeline, Script, Source, Statement};
 use kql::{Diagnostic, Span, Type};
 pub(crate) use relation::Relation;
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -192,14 +195,29 @@ pub(crate) struct Scope<'q, 'c> {
     pub columns: &'c [relation::Column],
 }
 
-pub(crate) struct Binder<'q> {
+/// What a query can refer to besides its own text.
+#[derive(Clone, Copy)]
+pub(crate) struct Surroundings<'q> {
     pub catalog: &'q dyn Catalog,
+    pub functions: &'q [Arc<StoredFunction>],
     /// The database that unqualified table names mean.
     pub database: &'q str,
     /// The instant that `now()` means, in ticks; the same throughout the query.
     pub now_ticks: i64,
     /// The values of query parameters, as texts, by name.
     pub parameters: &'q HashMap<String, String>,
+}
+
+pub(crate) struct Binder<'q> {
+    pub catalog: &'q dyn Catalog,
+    pub database: &'q str,
+    pub now_ticks: i64,
+    pub parameters: &'q HashMap<String, String>,
+    functions: &'q [Arc<StoredFunction>],
+    /// The names outside of any query: the stored functions.
+    root: Names<'q>,
+    /// Which of the stored functions give rows, as far as it is known.
+    stored_returns: RefCell<HashMap<usize, bool>>,
     pub known: &'q [SubqueryResult],
     pub next_subquery: usize,
     pub visualization: Option<Visualization>,
@@ -221,18 +239,21 @@ pub(crate) struct Binder<'q> {
 const CALL_DEPTH_MAX: usize = 64;
 
 impl<'q> Binder<'q> {
-    pub fn new(
-        catalog: &'q dyn Catalog,
-        database: &'q str,
-        now_ticks: i64,
-        parameters: &'q HashMap<String, String>,
-        known: &'q [SubqueryResult],
-    ) -> Self {
+    pub fn new(surroundings: Surroundings<'q>, known: &'q [SubqueryResult]) -> Self {
+        let Surroundings { catalog, functions, database, now_ticks, parameters } = surroundings;
+        // What a stored function may call is all of them, not just those before it; see `around`.
+        let root = functions.iter().fold(Names::default(), |names, stored| {
+            let meaning = Meaning::Function { function: &stored.function, scope: Names::default() };
+            names.with(&stored.name, meaning)
+        });
         Binder {
             catalog,
             database,
             now_ticks,
             parameters,
+            functions,
+            root,
+            stored_returns: RefCell::default(),
             known,
             next_subquery: 0,
             visualization: None,
@@ -249,7 +270,7 @@ impl<'q> Binder<'q> {
     /// Binds all statements; one result for each that returns rows.
     pub fn script(&mut self, script: &'q Script) -> Result<Vec<Bound>> {
         let mut results = Vec::new();
-        let mut names = Names::default();
+        let mut names = self.root.clone();
         for statement in &script.statements {
             match statement {
                 Statement::Query(pipeline) => {
@@ -351,8 +372,34 @@ impl<'q> Binder<'q> {
         span: Span,
     ) -> Result<Relation> {
         let names = self.bind_parameters(first, function, defined_in, arguments, scope, span)?;
-        let (names, last) = self.body(function, names, span)?;
-        self.nested(span, |b| b.pipeline(last, &names))
+        self.inside(function, span, |b| {
+            let (names, last) = b.body(&function.body, names, span)?;
+            b.nested(span, |b| b.pipeline(last, &names))
+        })
+    }
+
+    /// Binds the body of a function. A stored one has a text of its own: where it is wrong is told by its name, at the
+    /// place of the call.
+    fn inside<T>(
+        &mut self,
+        function: &'q Function,
+        span: Span,
+        bind: impl FnOnce(&mut Self) -> Result<T>,
+    ) -> Result<T> {
+        let Some(stored) = self.functions.iter().find(|stored| std::ptr::eq(&stored.function, function)) else {
+            return bind(self);
+        };
+        // These know places in the text of the query.
+        let placeholders = std::mem::take(&mut self.placeholders);
+        let result = bind(self);
+        self.placeholders = placeholders;
+        result.map_err(|stop| match stop {
+            Stop::Diagnostic(inner) => {
+                let message = format!("in the function '{}': {}", stored.name, inner.message);
+                Stop::Diagnostic(Box::new(Diagnostic { message, span, ..*inner }))
+            }
+            needs @ Stop::Needs(_) => needs,
+        })
     }
 
     /// Binds a call of a function that the query defines, as a value.
@@ -365,42 +412,58 @@ impl<'q> Binder<'q> {
         span: Span,
     ) -> Result<Typed> {
         let names = self.bind_parameters(None, function, defined_in, arguments, scope, span)?;
-        let (names, last) = self.body(function, names, span)?;
-        match &last.source {
-            Source::Expression(expression) if last.operators.is_empty() => {
-                self.nested(span, |b| b.expression(expression, &Scope { names, columns: &[] }))
+        self.inside(function, span, |b| {
+            let (names, last) = b.body(&function.body, names, span)?;
+            match &last.source {
+                Source::Expression(expression) if last.operators.is_empty() => {
+                    b.nested(span, |b| b.expression(expression, &Scope { names, columns: &[] }))
+                }
+                _ => Err(Diagnostic::semantic(span, "this function returns rows, not a value").into()),
             }
-            _ => Err(Diagnostic::semantic(span, "this function returns rows, not a value").into()),
-        }
+        })
+    }
+
+    /// The names around a function: where it has none of its own, those of all stored functions.
+    fn around(&self, defined_in: &Names<'q>) -> Names<'q> {
+        if defined_in.0.is_none() { self.root.clone() } else { defined_in.clone() }
     }
 
     /// Whether the body of a function ends in rows.
     pub fn returns_table(&self, function: &'q Function, defined_in: &Names<'q>) -> bool {
-        match function.body.statements.last() {
-            Some(Statement::Query(pipeline)) => {
-                let mut names = defined_in.clone();
-                for parameter in &function.parameters {
-                    if let kql::tree::ParameterKind::Table(_) = parameter.kind {
-                        let empty = Relation::no_columns();
-                        names = names.with(&parameter.name.text, Meaning::Table(empty));
-                    }
-                }
-                for statement in &function.body.statements {
-                    if let Statement::Let { name, value: LetValue::Expression(p), .. } = statement
-                        && self.is_tabular(p, &names)
-                    {
-                        names = names.with(&name.text, Meaning::Table(Relation::no_columns()));
-                    }
-                }
-                self.is_tabular(pipeline, &names)
-            }
-            _ => false,
+        let Some(stored) = self.functions.iter().position(|stored| std::ptr::eq(&stored.function, function)) else {
+            return self.ends_in_rows(function, defined_in);
+        };
+        // Stored functions may call each other in a circle; one that is being looked at gives nothing.
+        if let Some(known) = self.stored_returns.borrow().get(&stored) {
+            return *known;
         }
+        self.stored_returns.borrow_mut().insert(stored, false);
+        let found = self.ends_in_rows(function, defined_in);
+        self.stored_returns.borrow_mut().insert(stored, found);
+        found
     }
 
-    fn body(&mut self, function: &'q Function, mut names: Names<'q>, span: Span) -> Result<(Names<'q>, &'q Pipeline)> {
-        let mut last = None;
+    fn ends_in_rows(&self, function: &'q Function, defined_in: &Names<'q>) -> bool {
+        let Some(Statement::Query(pipeline)) = function.body.statements.last() else { return false };
+        let mut names = self.around(defined_in);
+        for parameter in &function.parameters {
+            if let kql::tree::ParameterKind::Table(_) = parameter.kind {
+                names = names.with(&parameter.name.text, Meaning::Table(Relation::no_columns()));
+            }
+        }
         for statement in &function.body.statements {
+            if let Statement::Let { name, value: LetValue::Expression(p), .. } = statement
+                && self.is_tabular(p, &names)
+            {
+                names = names.with(&name.text, Meaning::Table(Relation::no_columns()));
+            }
+        }
+        self.is_tabular(pipeline, &names)
+    }
+
+    fn body(&mut self, body: &'q Script, mut names: Names<'q>, span: Span) -> Result<(Names<'q>, &'q Pipeline)> {
+        let mut last = None;
+        for statement in &body.statements {
             match statement {
                 Statement::Query(pipeline) => last = Some(pipeline),
                 other => names = self.declaration(other, &names)?,
@@ -426,7 +489,7 @@ impl<'q> Binder<'q> {
             let message = format!("the function takes {} arguments at most", function.parameters.len());
             return Err(Diagnostic::semantic(span, message).into());
         }
-        let mut names = defined_in.clone();
+        let mut names = self.around(defined_in);
         if let (Some(relation), Some(parameter)) = (first, function.parameters.first()) {
             let kql::tree::ParameterKind::Table(columns) = &parameter.kind else {
                 return Err(Diagnostic::semantic(span, "the first parameter of the function takes no rows").into());

@@ -1,7 +1,7 @@
 //! `declare`: values that come with the request, and rows that are named by texts.
 
 use super::expression::text;
-use super::{Binder, Meaning, Names, Result, Scope, Typed, constant, internal};
+use super::{Binder, Meaning, Names, Result, Scope, Surroundings, Typed, constant, internal};
 use datafusion::logical_expr::lit;
 use kql::tree::{Argument, Expr, ExprKind, Name, Parameter, ParameterKind, Pattern, Source, Statement};
 use kql::{Diagnostic, Span, Type};
@@ -61,7 +61,14 @@ impl<'q> Binder<'q> {
             return None;
         }
         let no_parameters = HashMap::new();
-        let mut inner = Binder::new(self.catalog, self.database, self.now_ticks, &no_parameters, &[]);
+        let surroundings = Surroundings {
+            catalog: self.catalog,
+            functions: &[],
+            database: self.database,
+            now_ticks: self.now_ticks,
+            parameters: &no_parameters,
+        };
+        let mut inner = Binder::new(surroundings, &[]);
         inner.expression(expression, &Scope { names: Names::default(), columns: &[] }).ok()
     }
 
