@@ -16,6 +16,7 @@ pub mod json;
 mod range;
 mod scan;
 pub mod session;
+mod sketch;
 pub mod slot;
 pub mod types;
 mod windows;

@@ -8,10 +8,15 @@ mod arg_extreme;
 mod collect;
 mod distinct;
 mod percentile;
+mod sketches;
 
+use crate::sketch::digest::Digest;
+use crate::sketch::distinct::Distinct;
+use crate::sketch::schema::Schema;
 use datafusion::arrow::array::{Array, ArrayRef, BooleanArray};
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Fields};
 use datafusion::common::Result;
+use datafusion::error::DataFusionError;
 use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::{AggregateOrderSensitivity, format_state_name};
@@ -33,13 +38,30 @@ pub enum Kind {
     /// The number of distinct values, exact up to [`distinct::EXACT_MAX`], estimated beyond.
     Distinct,
     /// The values, JSON texts, as an array of at most so many elements.
-    List { limit: usize },
+    List {
+        limit: usize,
+    },
     /// The distinct values, in order of first appearance.
-    Set { limit: usize },
+    Set {
+        limit: usize,
+    },
     /// Nearest-rank percentiles, given as the bits of floats; a struct with one field each.
     Percentiles(Vec<u64>),
     /// The same of values, the first argument, with weights, the second, a long.
     WeightedPercentiles(Vec<u64>),
+    /// The sketch of values whose hashes, longs, are given; of an accuracy from 0 to 4.
+    DistinctSketch {
+        accuracy: i64,
+    },
+    /// The t-digest of values of a type, the first argument; the second, if there is one, are their weights.
+    Digest {
+        of: kql::Type,
+    },
+    /// What these values, JSON texts, have for a schema.
+    Schema,
+    /// Sketches and digests merged.
+    MergeDistinct,
+    MergeDigests,
 }
 
 /// The state of one aggregate over many groups.
@@ -67,6 +89,11 @@ pub fn call(kind: Kind, arguments: Vec<Expr>, filter: Option<Expr>, order: Vec<S
         Kind::Set { .. } => "kql_make_set",
         Kind::Percentiles(_) => "kql_percentiles",
         Kind::WeightedPercentiles(_) => "kql_weighted_percentiles",
+        Kind::DistinctSketch { .. } => "kql_hll",
+        Kind::Digest { .. } => "kql_tdigest",
+        Kind::Schema => "kql_buildschema",
+        Kind::MergeDistinct => "kql_hll_merge",
+        Kind::MergeDigests => "kql_tdigest_merge",
     };
     let signature = Signature::user_defined(Volatility::Immutable);
     let udaf = AggregateUDF::from(KqlAggregate { name, kind, signature });
@@ -112,6 +139,18 @@ impl KqlAggregate {
             Kind::Set { limit } => Box::new(collect::Collect::new(true, *limit)),
             Kind::Percentiles(bits) => Box::new(percentile::Percentiles::new(reals(bits), &types[0])),
             Kind::WeightedPercentiles(bits) => Box::new(percentile::WeightedPercentiles::new(reals(bits), &types[0])),
+            Kind::DistinctSketch { accuracy } => {
+                let message = || DataFusionError::Plan(format!("there is no accuracy {accuracy}"));
+                let empty = Distinct::with_accuracy(*accuracy).ok_or_else(message)?;
+                Box::new(sketches::Sketches::new(sketches::Hashes { empty, found: None }, false))
+            }
+            Kind::MergeDistinct => {
+                let empty = Distinct::default();
+                Box::new(sketches::Sketches::new(sketches::Hashes { empty, found: None }, true))
+            }
+            Kind::Digest { of } => Box::new(sketches::Sketches::new(Digest::new(*of), false)),
+            Kind::MergeDigests => Box::new(sketches::Sketches::new(Digest::new(kql::Type::Long), true)),
+            Kind::Schema => Box::new(sketches::Sketches::new(Schema::default(), false)),
         })
     }
 
@@ -123,6 +162,11 @@ impl KqlAggregate {
             Kind::List { .. } | Kind::Set { .. } => vec![list(DataType::Utf8View)],
             Kind::Percentiles(_) => vec![list(DataType::Int64)],
             Kind::WeightedPercentiles(_) => vec![list(DataType::Int64), list(DataType::Int64)],
+            Kind::DistinctSketch { .. }
+            | Kind::MergeDistinct
+            | Kind::Digest { .. }
+            | Kind::MergeDigests
+            | Kind::Schema => vec![DataType::Utf8View],
         }
     }
 }
@@ -144,7 +188,13 @@ impl AggregateUDFImpl for KqlAggregate {
         Ok(match &self.kind {
             Kind::ArgMax | Kind::ArgMin | Kind::AnyRow => DataType::Struct(struct_fields(arg_types)),
             Kind::Distinct => DataType::Int64,
-            Kind::List { .. } | Kind::Set { .. } => DataType::Utf8View,
+            Kind::List { .. }
+            | Kind::Set { .. }
+            | Kind::DistinctSketch { .. }
+            | Kind::MergeDistinct
+            | Kind::Digest { .. }
+            | Kind::MergeDigests
+            | Kind::Schema => DataType::Utf8View,
             Kind::Percentiles(bits) | Kind::WeightedPercentiles(bits) => {
                 DataType::Struct(struct_fields(bits.iter().map(|_| &arg_types[0])))
             }

@@ -52,6 +52,7 @@ const SPECIAL: &[&str] = &[
     "extractjson",
     "extract_json",
     "gettype",
+    "percentile_tdigest",
     "min_of",
     "max_of",
     "tostring",
@@ -377,6 +378,7 @@ impl<'q> Binder<'q> {
                     other => Typed::new(text(other.name()), Type::String),
                 })
             }
+            "percentile_tdigest" => self.percentile_tdigest(arguments, span, scope),
             "min_of" | "max_of" => {
                 count(2, usize::MAX)?;
                 self.extreme(name == "min_of", arguments, span, scope)
@@ -592,7 +594,7 @@ impl<'q> Binder<'q> {
     }
 
     /// Converts to the type of a `typeof(...)` argument, when there is one.
-    fn typed_as(&mut self, typed: Typed, argument: Option<&'q Argument>) -> Result<Typed> {
+    pub(super) fn typed_as(&mut self, typed: Typed, argument: Option<&'q Argument>) -> Result<Typed> {
         match argument.map(|a| (&a.value.kind, a.value.span)) {
             None => Ok(typed),
             Some((ExprKind::TypeOf(to), span)) => self.convert(typed, *to, span),

@@ -53,6 +53,7 @@ impl<'q> Binder<'q> {
             | "sequence_detect"
             | "session_count"
             | "sliding_window_counts" => self.analytics(input, evaluate, span, names),
+            "dcount_intersect" => self.dcount_intersect(input, evaluate, span, names),
             "preview" | "funnel_sequence" => {
                 let message = format!("{}() has several results; nothing can follow it", evaluate.plugin.text);
                 Err(Diagnostic::semantic(evaluate.plugin.span, message).into())

@@ -30,6 +30,7 @@ mod plan;
 mod relation;
 mod scan;
 mod search;
+mod sketch;
 mod source;
 mod summarize;
 mod template;

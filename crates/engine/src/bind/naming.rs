@@ -57,8 +57,26 @@ const KEEPS_FIRST: &[&str] = &[
 ];
 
 /// Functions whose result is named `prefix_` and the name of their first argument.
-const PREFIXED: &[(&str, &str)] =
-    &[("strlen", "strlen"), ("string_size", "string_size"), ("gettype", "type"), ("treepath", "tree")];
+const PREFIXED: &[(&str, &str)] = &[
+    ("strlen", "strlen"),
+    ("string_size", "string_size"),
+    ("gettype", "type"),
+    ("treepath", "tree"),
+    ("dcount_hll", "dcount_hll"),
+    ("percentile_tdigest", "percentile_tdigest"),
+    ("percentiles_array_tdigest", "percentile_tdigest"),
+    ("percentile_array_tdigest", "percentile_tdigest"),
+];
+
+/// Functions whose result has a name of its own.
+const NAMED: &[(&str, &str)] = &[
+    ("node_degree_in", "node_degree_in"),
+    ("node_degree_out", "node_degree_out"),
+    ("ingestion_time", "$IngestionTime"),
+    ("hll_merge", "hll_merged_result"),
+    ("merge_tdigest", "tdigests_merge_result"),
+    ("tdigest_merge", "tdigests_merge_result"),
+];
 
 /// The name that an expression over `columns` gives to its column, `None` where it gives none and the place decides.
 pub(super) fn implicit_name(expr: &Expr, columns: &[Column]) -> Option<String> {
@@ -81,11 +99,8 @@ pub(super) fn implicit_name(expr: &Expr, columns: &[Column]) -> Option<String> {
                     _ => None,
                 };
             }
-            if matches!(name, "node_degree_in" | "node_degree_out") {
-                return Some(name.to_owned());
-            }
-            if name == "ingestion_time" {
-                return Some("$IngestionTime".to_owned());
+            if let Some((_, own)) = NAMED.iter().find(|(f, _)| *f == name) {
+                return Some((*own).to_owned());
             }
             if let Some((_, prefix)) = PREFIXED.iter().find(|(f, _)| *f == name) {
                 return first().map(|argument| format!("{prefix}_{argument}"));

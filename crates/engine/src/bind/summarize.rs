@@ -28,7 +28,7 @@ use std::sync::Arc;
 const COLLECTED_MAX: usize = 1 << 20;
 
 /// Aggregates of KQL that are refused by name until they are built.
-const PLANNED: &[&str] = &["buildschema", "hll", "hll_if", "hll_merge", "tdigest", "tdigest_merge", "dictionary_merge"];
+const PLANNED: &[&str] = &["dictionary_merge"];
 
 const KNOWN: &[&str] = &[
     "count",
@@ -84,6 +84,13 @@ const KNOWN: &[&str] = &[
     "varianceif",
     "variancep",
     "variancepif",
+    "buildschema",
+    "hll",
+    "hll_if",
+    "hll_merge",
+    "merge_tdigest",
+    "tdigest",
+    "tdigest_merge",
 ];
 
 pub(super) fn is_aggregate(name: &str) -> bool {
@@ -151,7 +158,7 @@ impl<'c> Summary<'c> {
     }
 
     /// Adds an aggregate, once however often it is asked for; the expression that reads its result.
-    fn add(&mut self, aggregate: Plan) -> Plan {
+    pub(super) fn add(&mut self, aggregate: Plan) -> Plan {
         let same = |a: &Plan| matches!(a, Plan::Alias(alias) if *alias.expr == aggregate);
         if let Some(i) = self.aggregates.iter().position(same) {
             return ident(format!("$a{i}"));
@@ -307,6 +314,18 @@ impl<'q> Binder<'q> {
         let named = |prefix: &str| Some(format!("{prefix}_{first_name}"));
         let one = |name, value| Ok(vec![Output { name, value }]);
         match name {
+            "buildschema" | "hll" | "hll_if" | "hll_merge" | "merge_tdigest" | "tdigest" | "tdigest_merge" => {
+                let with_filter = usize::from(name == "hll_if");
+                let with_option = usize::from(matches!(name, "hll" | "hll_if" | "tdigest"));
+                count(1 + with_filter, 1 + with_filter + with_option)?;
+                let value = self.sketch(name, arguments, summary, scope)?;
+                let prefix = if name.ends_with("tdigest") && name != "tdigest" || name == "tdigest_merge" {
+                    "merge_tdigests"
+                } else {
+                    name.trim_start_matches("build")
+                };
+                one(named(prefix), value)
+            }
             "count" => {
                 count(0, 1)?;
                 let counted = summary.add(native(count_udaf(), lit(1i64), None));
@@ -456,7 +475,7 @@ impl<'q> Binder<'q> {
     }
 
     /// The condition of an aggregate that ends in `if`.
-    fn filter(&mut self, condition: Option<&'q Argument>, scope: &Scope<'q, '_>) -> Result<Option<Plan>> {
+    pub(super) fn filter(&mut self, condition: Option<&'q Argument>, scope: &Scope<'q, '_>) -> Result<Option<Plan>> {
         condition.map(|c| self.condition(&c.value, "the condition", scope)).transpose()
     }
 

@@ -5,7 +5,8 @@
 
 use super::geo::{self, cells, covering, sets, simplify, wkt};
 use super::{
-    Kernel, array, codec, datetime, distributions, dynamic, math, network, regexes, series, string, time_zones, xml,
+    Kernel, array, codec, convert, datetime, distributions, dynamic, math, network, regexes, series, sketch, string,
+    time_zones, xml,
 };
 use kql::Type;
 
@@ -285,6 +286,26 @@ static SIGNATURES: &[Signature] = &[
     fixed("beta_inv", &[Number, Number, Number], &distributions::BETA_INV),
     fixed("beta_pdf", &[Number, Number, Number], &distributions::BETA_PDF),
     fixed("welch_test", &[Number, Number, Number, Number, Number, Number], &distributions::WELCH_TEST),
+    // Units of measure.
+    fixed("convert_angle", &[Number, Text, Text], &convert::CONVERT_ANGLE),
+    fixed("convert_energy", &[Number, Text, Text], &convert::CONVERT_ENERGY),
+    fixed("convert_force", &[Number, Text, Text], &convert::CONVERT_FORCE),
+    fixed("convert_length", &[Number, Text, Text], &convert::CONVERT_LENGTH),
+    fixed("convert_mass", &[Number, Text, Text], &convert::CONVERT_MASS),
+    fixed("convert_speed", &[Number, Text, Text], &convert::CONVERT_SPEED),
+    fixed("convert_temperature", &[Number, Text, Text], &convert::CONVERT_TEMPERATURE),
+    fixed("convert_volume", &[Number, Text, Text], &convert::CONVERT_VOLUME),
+    // Sketches.
+    repeating("hll_merge", &[Dynamic], 2, &sketch::HLL_MERGE),
+    fixed("hll_isvalid", &[Dynamic], &sketch::HLL_ISVALID),
+    fixed("dcount_hll", &[Dynamic], &sketch::DCOUNT_HLL),
+    repeating("merge_tdigest", &[Dynamic], 2, &sketch::MERGE_TDIGEST),
+    repeating("tdigest_merge", &[Dynamic], 2, &sketch::MERGE_TDIGEST),
+    fixed("tdigest_isvalid", &[Dynamic], &sketch::TDIGEST_ISVALID),
+    fixed("rank_tdigest", &[Dynamic, Value], &sketch::RANK_TDIGEST),
+    fixed("percentrank_tdigest", &[Dynamic, Value], &sketch::PERCENTRANK_TDIGEST),
+    repeating("percentiles_array_tdigest", &[Dynamic, Value], 2, &sketch::PERCENTILES_ARRAY_TDIGEST),
+    repeating("percentile_array_tdigest", &[Dynamic, Value], 2, &sketch::PERCENTILES_ARRAY_TDIGEST),
     fixed("geo_distance_2points", &[Number, Number, Number, Number], &geo::DISTANCE_2POINTS),
     fixed("geo_azimuth", &[Number, Number, Number, Number], &geo::AZIMUTH),
     fixed("geo_angle", &[Number, Number, Number, Number, Number, Number], &geo::ANGLE),
