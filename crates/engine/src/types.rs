@@ -15,7 +15,9 @@
 //!
 //! Several Kusto types share an Arrow type, so the type of a column is always carried beside its data.
 
+use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::arrow::error::ArrowError;
 use datafusion::scalar::ScalarValue;
 use kql::Type;
 use std::sync::Arc;
@@ -67,4 +69,9 @@ pub fn null_value(of: Type) -> ScalarValue {
         Type::String => ScalarValue::Utf8View(Some(String::new())),
         Type::Guid | Type::Dynamic => ScalarValue::Utf8View(None),
     }
+}
+
+/// The columns of a batch, by place, under the names of `columns`, which have the same types.
+pub fn renamed(batch: &RecordBatch, columns: &[Column]) -> Result<RecordBatch, ArrowError> {
+    RecordBatch::try_new(arrow_schema(columns), batch.columns().to_vec())
 }

@@ -9,6 +9,7 @@ pub mod auth;
 pub mod kusto;
 pub mod listen;
 pub mod queries;
+pub mod query_log;
 pub mod tls;
 
 use axum::Router;

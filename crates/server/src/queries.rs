@@ -3,6 +3,7 @@
 //! A query that is large to plan or to compute holds up neither ingestion nor the answers to others. It ends when its
 //! time is up, and when nobody waits for its answer any more.
 
+use crate::query_log::QueryLog;
 use engine::catalog::Catalog;
 use engine::{QueryOptions, Rows, Session};
 use kql::tree::{Expr, ExprKind, Literal, Statement};
@@ -43,6 +44,8 @@ impl Default for Limits {
 pub struct Properties {
     pub limits: Limits,
     pub parameters: HashMap<String, String>,
+    /// What the client calls the request; empty where it says nothing.
+    pub client_request_id: String,
 }
 
 impl Properties {
@@ -139,6 +142,8 @@ fn timeout(text: &str) -> Option<Duration> {
 pub enum Failed {
     Engine(engine::Error),
     TimedOut(Duration),
+    /// Somebody asked for its end.
+    Cancelled,
     /// A fault of this program.
     Stopped(String),
 }
@@ -148,12 +153,13 @@ pub enum Failed {
 pub struct Queries {
     session: Session,
     runtime: Handle,
+    pub log: Arc<QueryLog>,
 }
 
 impl Queries {
     /// `runtime` should not be the one that answers requests: queries keep its threads busy.
     pub fn new(session: Session, runtime: Handle) -> Queries {
-        Queries { session, runtime }
+        Queries { session, runtime, log: Arc::default() }
     }
 
     /// Runs `text` and makes a `T` of the rows of each result, with whatever else `finish` says of them. What is still
@@ -172,10 +178,12 @@ impl Queries {
         R: Future<Output = Result<T, engine::Error>> + Send,
     {
         let session = self.session.clone();
+        let logged = database.clone();
         let limits = properties.limits;
         let options = QueryOptions { now_ticks: None, parameters: properties.parameters };
         let mut task = JoinSet::new();
-        task.spawn_on(
+        let shown = text.clone();
+        let handle = task.spawn_on(
             async move {
                 let mut results = Vec::new();
                 for rows in session.query_with(catalog.as_ref(), &database, &text, &options).await? {
@@ -185,12 +193,22 @@ impl Queries {
             },
             &self.runtime,
         );
-        match tokio::time::timeout(limits.timeout, task.join_next()).await {
+        let running = self.log.begin(&shown, &logged, properties.client_request_id, handle);
+        let outcome = match tokio::time::timeout(limits.timeout, task.join_next()).await {
             Err(_) => Err(Failed::TimedOut(limits.timeout)),
             Ok(Some(Ok(outcome))) => outcome.map_err(Failed::Engine),
+            Ok(Some(Err(error))) if error.is_cancelled() => Err(Failed::Cancelled),
             Ok(Some(Err(error))) => Err(Failed::Stopped(error.to_string())),
             Ok(None) => Err(Failed::Stopped("the query was never started".to_owned())),
-        }
+        };
+        running.end(match &outcome {
+            Ok(_) => Ok(()),
+            Err(Failed::Engine(error)) => Err(error.to_string()),
+            Err(Failed::TimedOut(_)) => Err("timed out".to_owned()),
+            Err(Failed::Cancelled) => Err("cancelled".to_owned()),
+            Err(Failed::Stopped(problem)) => Err(problem.clone()),
+        });
+        outcome
     }
 }
 

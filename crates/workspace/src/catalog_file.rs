@@ -30,6 +30,39 @@ pub(crate) struct CatalogFile {
 #[derive(Debug, Default, Clone, Serialize, Deserialize)]
 pub(crate) struct DatabaseEntry {
     pub tables: BTreeMap<String, TableEntry>,
+    #[serde(default)]
+    pub functions: BTreeMap<String, FunctionEntry>,
+}
+
+/// What people say about a table or a function, for those who look for it.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notes {
+    /// Where it is shown among others, as a path.
+    #[serde(default)]
+    pub folder: String,
+    #[serde(default)]
+    pub docstring: String,
+}
+
+/// A function that queries can call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FunctionEntry {
+    /// In parentheses, `(a:long, b:string="x")`.
+    pub parameters: String,
+    /// In braces.
+    pub body: String,
+    /// Whether it takes part in `union *` and `search`.
+    #[serde(default)]
+    pub is_view: bool,
+    #[serde(default)]
+    pub notes: Notes,
+}
+
+impl FunctionEntry {
+    /// The function as a query writes it.
+    pub fn text(&self) -> String {
+        format!("{} {}", self.parameters, self.body)
+    }
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -38,12 +71,14 @@ pub(crate) struct TableEntry {
     pub folder: String,
     /// Name and Kusto type of each column.
     pub columns: Vec<(String, String)>,
+    #[serde(default)]
+    pub notes: Notes,
 }
 
 impl TableEntry {
-    pub fn new(folder: String, columns: &[Column]) -> TableEntry {
+    pub fn new(folder: String, columns: &[Column], notes: Notes) -> TableEntry {
         let columns = columns.iter().map(|c| (c.name.clone(), c.column_type.name().to_owned())).collect();
-        TableEntry { folder, columns }
+        TableEntry { folder, columns, notes }
     }
 
     pub fn columns(&self) -> Vec<Column> {

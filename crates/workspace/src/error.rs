@@ -12,6 +12,12 @@ pub enum Error {
     /// There is no such table; the payload is its name.
     #[error("there is no table named '{0}'")]
     NoTable(String),
+    /// There is no such function; the payload is its name.
+    #[error("there is no function named '{0}'")]
+    NoFunction(String),
+    /// A function that cannot be read; the payload says why.
+    #[error("{0}")]
+    BadFunction(String),
     /// A name that cannot be a folder's name.
     #[error("'{0}' is no name for a database or table: letters, digits, '_', '-' and '.' only, 1 to 128 of them")]
     BadName(String),

@@ -20,7 +20,7 @@ mod storage;
 mod store;
 mod writer;
 
-pub use catalog_file::TableSchema;
+pub use catalog_file::{FunctionEntry, Notes, TableSchema};
 pub use error::{Error, Result};
 pub use rows::{BatchBuilder, Reject};
 pub use store::{Options, TableInfo, Workspaces};

@@ -1,6 +1,6 @@
 //! The workspace itself: opening, tables, reading, flushing.
 
-use crate::catalog_file::{CatalogFile, DatabaseEntry, TableEntry, TableSchema, check_name};
+use crate::catalog_file::{CatalogFile, DatabaseEntry, FunctionEntry, Notes, TableEntry, TableSchema, check_name};
 use crate::delta::{DataFile, DeltaFiles, TIME_COLUMN, unlink_later};
 use crate::error::{Error, Result, at};
 use crate::hot::{HotRows, reshape};
@@ -10,7 +10,7 @@ use crate::scan::{TableSnapshot, WorkspaceTable};
 use crate::storage::{DAY_COLUMN, TICKS_COLUMN};
 use crate::writer::{Append, Appended, Request, Writer};
 use arrow::array::RecordBatch;
-use engine::catalog::{Catalog, Table};
+use engine::catalog::{Catalog, StoredFunction, Table};
 use engine::types::Column;
 use kql::datetime;
 use kql::timespan::{TICKS_PER_DAY, TICKS_PER_SECOND};
@@ -53,6 +53,7 @@ impl Default for Options {
 pub struct TableInfo {
     pub name: String,
     pub columns: Vec<Column>,
+    pub notes: Notes,
     pub hot_rows: usize,
     pub files: usize,
 }
@@ -78,6 +79,8 @@ struct Inner {
 /// The tables, shared with the thread that writes the log.
 pub(crate) struct Tables {
     databases: RwLock<BTreeMap<String, BTreeMap<String, Arc<TableState>>>>,
+    /// By database and name.
+    functions: RwLock<BTreeMap<String, BTreeMap<String, Arc<StoredFunction>>>>,
     solution: Option<String>,
 }
 
@@ -166,6 +169,11 @@ impl Tables {
         self.of_key(key).map(|state| state.rows.read().flushed)
     }
 
+    fn keep_function(&self, database: &str, function: StoredFunction) {
+        let mut functions = self.functions.write();
+        functions.entry(database.to_owned()).or_default().insert(function.name.clone(), Arc::new(function));
+    }
+
     fn resolve<'n>(&self, name: &'n str) -> &'n str {
         match (&self.solution, name.split_once('.')) {
             (Some(solution), Some((prefix, table))) if prefix == solution => table,
@@ -189,6 +197,10 @@ impl Catalog for Tables {
         Some(Table { columns, provider: Arc::new(WorkspaceTable::new(snapshot)) })
     }
 
+    fn functions(&self, database: &str) -> Vec<Arc<StoredFunction>> {
+        self.functions.read().get(database).map(|functions| functions.values().cloned().collect()).unwrap_or_default()
+    }
+
     fn table_names(&self, database: &str) -> Vec<String> {
         self.databases.read().get(database).map(|t| t.keys().cloned().collect()).unwrap_or_default()
     }
@@ -207,7 +219,8 @@ impl Workspaces {
         let lock = lock_folder(&folder)?;
         let catalog = CatalogFile::load(&folder)?;
         remove_dropped(&folder, &catalog)?;
-        let tables = Tables { databases: RwLock::default(), solution: options.solution.clone() };
+        let tables =
+            Tables { databases: RwLock::default(), functions: RwLock::default(), solution: options.solution.clone() };
         let mut flushed_most = 0;
         for (database, entry) in &catalog.databases {
             let mut states = BTreeMap::new();
@@ -218,6 +231,12 @@ impl Workspaces {
                 states.insert(name.clone(), Arc::new(state));
             }
             tables.databases.write().insert(database.clone(), states);
+            for (name, function) in &entry.functions {
+                match read_function(name, function) {
+                    Ok(function) => tables.keep_function(database, function),
+                    Err(error) => tracing::error!(%error, name, "a stored function cannot be read and is left out"),
+                }
+            }
         }
         let tables = Arc::new(tables);
         let (log, records) = Log::open(&folder, flushed_most + 1)?;
@@ -260,7 +279,10 @@ impl Workspaces {
         self.inner.tables.databases.read().keys().cloned().collect()
     }
 
-    pub fn tables(&self, database: &str) -> Result<Vec<TableInfo>> {
+    pub async fn tables(&self, database: &str) -> Result<Vec<TableInfo>> {
+        let catalog = self.inner.catalog.lock().await;
+        let entry = catalog.databases.get(database);
+        let notes = |name: &String| entry.and_then(|e| e.tables.get(name)).map(|t| t.notes.clone()).unwrap_or_default();
         let databases = self.inner.tables.databases.read();
         let tables = databases.get(database).ok_or_else(|| Error::NoDatabase(database.to_owned()))?;
         let info = |(name, state): (&String, &Arc<TableState>)| {
@@ -268,6 +290,7 @@ impl Workspaces {
             TableInfo {
                 name: name.clone(),
                 columns: rows.columns.as_ref().clone(),
+                notes: notes(name),
                 hot_rows: rows.hot.rows + rows.flushing.rows,
                 files: rows.files.len(),
             }
@@ -322,9 +345,10 @@ impl Workspaces {
             Some(state) => {
                 // No flush may write the rows under the old columns once the new ones are promised.
                 let _flush = state.delta.lock().await;
-                let entry = TableEntry::new(state.folder.clone(), &columns);
                 self.change(&mut catalog, |c| {
-                    c.databases.entry(database_name).or_default().tables.insert(name, entry);
+                    let tables = &mut c.databases.entry(database_name).or_default().tables;
+                    let notes = tables.get(&name).map(|table| table.notes.clone()).unwrap_or_default();
+                    tables.insert(name, TableEntry::new(state.folder.clone(), &columns, notes));
                 })?;
                 let mut rows = state.rows.write();
                 rows.hot = rows.hot.reshaped(&columns)?;
@@ -334,7 +358,7 @@ impl Workspaces {
             None => {
                 let folder = format!("{name}-{}", &uuid::Uuid::new_v4().simple().to_string()[..8]);
                 let delta = DeltaFiles::create(&table_folder(&self.inner.folder, database, &folder), &columns).await?;
-                let entry = TableEntry::new(folder.clone(), &columns);
+                let entry = TableEntry::new(folder.clone(), &columns, Notes::default());
                 self.change(&mut catalog, |c| {
                     c.databases.entry(database_name.clone()).or_default().tables.insert(name.clone(), entry);
                 })?;
@@ -343,6 +367,80 @@ impl Workspaces {
             }
         }
         Ok(columns)
+    }
+
+    /// Puts the columns of a table into another order, and adds to them. A column left out is an error: its rows would
+    /// be lost.
+    pub async fn alter_table(&self, database: &str, schema: &TableSchema) -> Result<Vec<Column>> {
+        let known = self.columns(database, &schema.name)?;
+        if let Some(left_out) = known.iter().find(|c| schema.columns.iter().all(|wanted| wanted.name != c.name)) {
+            let message = format!("the column '{}' cannot be dropped; name it too", left_out.name);
+            return Err(Error::BadColumn(message));
+        }
+        self.create_merge_table(database, schema).await?;
+        let mut catalog = self.inner.catalog.lock().await;
+        let state = self.inner.tables.get(database, &schema.name)?;
+        let _flush = state.delta.lock().await;
+        self.change(&mut catalog, |c| {
+            if let Some(table) = c.databases.get_mut(database).and_then(|d| d.tables.get_mut(&schema.name)) {
+                *table = TableEntry::new(table.folder.clone(), &schema.columns, table.notes.clone());
+            }
+        })?;
+        let mut rows = state.rows.write();
+        rows.hot = rows.hot.reshaped(&schema.columns)?;
+        rows.flushing = rows.flushing.reshaped(&schema.columns)?;
+        rows.columns = Arc::new(schema.columns.clone());
+        Ok(schema.columns.clone())
+    }
+
+    /// Keeps what is said about a table.
+    pub async fn note_table(&self, database: &str, table: &str, note: impl FnOnce(&mut Notes)) -> Result<()> {
+        let mut catalog = self.inner.catalog.lock().await;
+        self.inner.tables.get(database, table)?;
+        self.change(&mut catalog, |c| {
+            if let Some(entry) = c.databases.get_mut(database).and_then(|d| d.tables.get_mut(table)) {
+                note(&mut entry.notes);
+            }
+        })
+    }
+
+    /// The functions of a database, by name.
+    pub async fn functions(&self, database: &str) -> Result<BTreeMap<String, FunctionEntry>> {
+        let catalog = self.inner.catalog.lock().await;
+        let entry = catalog.databases.get(database).ok_or_else(|| Error::NoDatabase(database.to_owned()))?;
+        Ok(entry.functions.clone())
+    }
+
+    /// Keeps a function, in the place of one of the same name.
+    pub async fn put_function(&self, database: &str, name: &str, function: FunctionEntry) -> Result<()> {
+        check_name(name)?;
+        let read = read_function(name, &function)?;
+        let mut catalog = self.inner.catalog.lock().await;
+        if !catalog.databases.contains_key(database) {
+            return Err(Error::NoDatabase(database.to_owned()));
+        }
+        self.change(&mut catalog, |c| {
+            c.databases.entry(database.to_owned()).or_default().functions.insert(name.to_owned(), function);
+        })?;
+        self.inner.tables.keep_function(database, read);
+        Ok(())
+    }
+
+    /// Drops a function; false when there is none.
+    pub async fn drop_function(&self, database: &str, name: &str) -> Result<bool> {
+        let mut catalog = self.inner.catalog.lock().await;
+        let is_known = catalog.databases.get(database).is_some_and(|entry| entry.functions.contains_key(name));
+        if is_known {
+            self.change(&mut catalog, |c| {
+                if let Some(entry) = c.databases.get_mut(database) {
+                    entry.functions.remove(name);
+                }
+            })?;
+            if let Some(functions) = self.inner.tables.functions.write().get_mut(database) {
+                functions.remove(name);
+            }
+        }
+        Ok(is_known)
     }
 
     /// Drops a table and its files; false when there is none.
@@ -475,6 +573,17 @@ async fn flush_table(state: &TableState) -> Result<()> {
     rows.flushing = HotRows::default();
     rows.flushed = delta.flushed;
     Ok(())
+}
+
+/// A function from its text.
+fn read_function(name: &str, entry: &FunctionEntry) -> Result<StoredFunction> {
+    let text = entry.text();
+    let (mut function, problems) = kql::parse_function(&text);
+    if let Some(problem) = problems.first() {
+        return Err(Error::BadFunction(format!("the function '{name}' cannot be read: {}", problem.one_line(&text))));
+    }
+    function.is_view = entry.is_view;
+    Ok(StoredFunction { name: name.to_owned(), function })
 }
 
 fn table_folder(data: &Path, database: &str, folder: &str) -> PathBuf {

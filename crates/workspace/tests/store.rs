@@ -219,3 +219,26 @@ async fn columns_that_differ_in_case_alone_are_two() {
     workspaces.create_merge_table(DATABASE, &almost).await.expect_err("files are pruned by this name");
     close(workspaces).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn columns_can_change_their_order() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let workspaces = open_with_table(folder.path()).await;
+    let time = "2026-03-02T10:00:00Z";
+    append(&workspaces, &[json!({"TimeGenerated": time, "N": 1, "S": "in a file"})], &[]).await;
+    workspaces.flush().await.expect("it flushes");
+    append(&workspaces, &[json!({"TimeGenerated": time, "N": 2, "S": "in the log"})], &[]).await;
+    let wanted = schema(&[("S", Type::String), ("R", Type::Real), ("N", Type::Long), ("TimeGenerated", Type::DateTime)]);
+    workspaces.alter_table(DATABASE, &wanted).await.expect("another order");
+    append(&workspaces, &[json!({"S": "after", "R": 2.5, "N": 3})], &[]).await;
+    let rows = ["\"in a file\" null 1", "\"in the log\" null 2", "\"after\" 2.5 3"];
+    let all = "T | sort by N asc | project-away TimeGenerated";
+    assert_eq!(query(&workspaces, all).await, rows);
+    workspaces.flush().await.expect("it flushes");
+    assert_eq!(query(&workspaces, all).await, rows);
+    workspaces.alter_table(DATABASE, &first_columns()).await.expect_err("R would be lost");
+    close(workspaces).await;
+    let reopened = open(folder.path()).await;
+    assert_eq!(reopened.columns(DATABASE, "T").expect("a table"), wanted.columns);
+    assert_eq!(query(&reopened, all).await, rows);
+}

@@ -14,7 +14,7 @@ pub use literal::parse_guid;
 
 use crate::lexer::lex;
 use crate::token::{Symbol, Token, TokenKind};
-use crate::tree::{Name, NamePattern, Script};
+use crate::tree::{Function, Name, NamePattern, Script};
 use crate::{Diagnostic, Span};
 
 /// Longer texts are refused: no person or tool is known to send more, and memory is taken per byte.
@@ -46,6 +46,16 @@ pub fn parse(source: &str) -> Parsed {
     diagnostics.sort_by_key(|d| (d.span.start, d.span.end));
     diagnostics.truncate(MAX_DIAGNOSTICS);
     Parsed { script, diagnostics }
+}
+
+/// Parses a function as it is stored: `(a: long) { body }`. Never fails, as [`parse`].
+pub fn parse_function(source: &str) -> (Function, Vec<Diagnostic>) {
+    let (tokens, diagnostics) = lex(source);
+    let mut parser = Parser { source, tokens, at: 0, diagnostics, depth: 0, in_search: false, silenced: false };
+    let function = parser.stored_function();
+    let mut diagnostics = parser.diagnostics;
+    diagnostics.truncate(MAX_DIAGNOSTICS);
+    (function, diagnostics)
 }
 
 pub(crate) struct Parser<'a> {

@@ -167,6 +167,15 @@ impl Parser<'_> {
         Function { parameters, body, is_view, span: self.span_from(start) }
     }
 
+    /// A function that is the whole text.
+    pub(super) fn stored_function(&mut self) -> Function {
+        let function = self.function(false);
+        if !self.at_end() {
+            self.error_expected("the end of the function");
+        }
+        function
+    }
+
     fn parameter(&mut self) -> Parameter {
         let name = self.name("a parameter name");
         self.expect_symbol(Symbol::Colon);

@@ -1,6 +1,7 @@
 //! Errors in Kusto's shape. Clients show `@message`, decide about repeating by `@permanent`, and look for the words
 //! `Semantic error` and `Syntax error` in it.
 
+use crate::queries::Failed;
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -25,6 +26,32 @@ impl KustoError {
     pub fn bad_request(message: impl Into<String>) -> KustoError {
         let exception = "Kusto.Data.Exceptions.KustoBadRequestException";
         KustoError::new(StatusCode::BAD_REQUEST, "General_BadRequest", exception, message.into())
+    }
+
+    /// A command that makes what is there.
+    pub fn already_exists(name: &str, kind: &str) -> KustoError {
+        let exception = "Kusto.Common.Svc.Exceptions.EntityAlreadyExistsException";
+        let message = format!("Entity '{name}' of kind '{kind}' already exists.");
+        KustoError::new(StatusCode::BAD_REQUEST, "BadRequest", exception, message)
+    }
+
+    fn not_found(name: &str, kind: &str) -> KustoError {
+        let exception = "Kusto.Data.Exceptions.EntityNotFoundException";
+        let message = format!("Entity ID '{name}' of kind '{kind}' was not found.");
+        KustoError::new(StatusCode::BAD_REQUEST, "BadRequest_EntityNotFound", exception, message)
+    }
+
+    /// Why a query whose text is `source` gave no answer.
+    pub fn failed(failed: Failed, source: &str) -> KustoError {
+        match failed {
+            Failed::Engine(error) => KustoError::engine(&error, source),
+            Failed::TimedOut(limit) => KustoError::timed_out(limit),
+            Failed::Cancelled => KustoError::bad_request("the query was cancelled"),
+            Failed::Stopped(problem) => {
+                tracing::error!(%problem, "a query broke off");
+                KustoError::internal("the query broke off by a fault of the server")
+            }
+        }
     }
 
     pub fn unauthorized() -> KustoError {
@@ -83,11 +110,16 @@ impl KustoError {
     }
 
     pub fn workspace(error: &workspace::Error) -> KustoError {
-        use workspace::Error::{BadBatch, BadColumn, BadName, ColumnType, NoDatabase, NoTable, Overloaded, TooLarge};
+        use workspace::Error::{
+            BadBatch, BadColumn, BadFunction, BadName, ColumnType, NoDatabase, NoFunction, NoTable, Overloaded,
+            TooLarge,
+        };
         match error {
+            NoTable(name) => KustoError::not_found(name, "Table"),
+            NoFunction(name) => KustoError::not_found(name, "ExpressionFunction"),
             NoDatabase(_)
-            | NoTable(_)
             | BadName(_)
+            | BadFunction(_)
             | BadColumn(_)
             | BadBatch(_)
             | ColumnType { .. }

@@ -3,7 +3,7 @@
 use super::error::KustoError;
 use super::{command, response};
 use crate::Services;
-use crate::queries::{Failed, Properties};
+use crate::queries::Properties;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -29,7 +29,16 @@ fn request(services: &Services, headers: &HeaderMap, body: &[u8]) -> Result<(Str
     let database = request.db.filter(|d| !d.is_empty()).unwrap_or_else(|| services.default_database.clone());
     let mut properties = Properties::read(&request.properties).map_err(bad_option)?;
     properties.add_statements(&request.csl).map_err(bad_option)?;
+    properties.client_request_id = client_request_id(headers);
     Ok((database, request.csl, properties))
+}
+
+/// What the client calls its request.
+fn client_request_id(headers: &HeaderMap) -> String {
+    /// A longer one is cut.
+    const CHARACTERS_MAX: usize = 200;
+    let given = headers.get("x-ms-client-request-id").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    given.chars().take(CHARACTERS_MAX).collect()
 }
 
 fn bad_option(option: String) -> KustoError {
@@ -44,22 +53,14 @@ pub(super) async fn query(
 ) -> Result<Response, KustoError> {
     let (database, text, properties) = request(&services, &headers, &body)?;
     if text.trim_start().starts_with('.') {
-        return command::run(&services, &database, &text).await;
+        return command::run(&services, &database, &text, &properties).await;
     }
     let catalog = services.workspaces.catalog();
     if !catalog.has_database(&database) {
         return Err(KustoError::bad_request(format!("there is no database named '{database}'")));
     }
     let answered = services.queries.run(catalog, database, text.clone(), properties, response::QueryResult::read).await;
-    match answered {
-        Ok(results) => Ok(response::query(results)),
-        Err(Failed::Engine(error)) => Err(KustoError::engine(&error, &text)),
-        Err(Failed::TimedOut(limit)) => Err(KustoError::timed_out(limit)),
-        Err(Failed::Stopped(problem)) => {
-            tracing::error!(%problem, "a query broke off");
-            Err(KustoError::internal("the query broke off by a fault of the server"))
-        }
-    }
+    answered.map(response::query).map_err(|failed| KustoError::failed(failed, &text))
 }
 
 /// `POST /v1/rest/mgmt`.
@@ -68,6 +69,6 @@ pub(super) async fn manage(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, KustoError> {
-    let (database, text, _) = request(&services, &headers, &body)?;
-    command::run(&services, &database, &text).await
+    let (database, text, properties) = request(&services, &headers, &body)?;
+    command::run(&services, &database, &text, &properties).await
 }

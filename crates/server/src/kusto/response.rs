@@ -24,6 +24,11 @@ fn data_type(of: Type) -> &'static str {
     }
 }
 
+/// A cell of text.
+pub(super) fn text(value: impl AsRef<str>) -> String {
+    json::quote(value.as_ref())
+}
+
 /// A table whose cells are already JSON.
 pub(super) struct Table {
     columns: Vec<Column>,
@@ -35,6 +40,20 @@ impl Table {
     pub fn new(columns: &[(&str, Type)]) -> Table {
         let columns = columns.iter().map(|(name, t)| Column::new(*name, *t)).collect();
         Table { columns, rows: String::new(), count: 0 }
+    }
+
+    pub fn columns(&self) -> &[Column] {
+        &self.columns
+    }
+
+    /// The rows in the engine's form.
+    pub fn batch(&self) -> workspace::Result<RecordBatch> {
+        let mut builder = workspace::BatchBuilder::new(&self.columns);
+        let rows: Vec<Vec<serde_json::Value>> = serde_json::from_str(&format!("[{}]", self.rows)).unwrap_or_default();
+        for row in &rows {
+            builder.push(|column, _| row.get(column).filter(|value| !value.is_null()).cloned());
+        }
+        builder.finish()
     }
 
     /// Adds a row of JSON texts.

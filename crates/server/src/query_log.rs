@@ -1,0 +1,139 @@
+//! Which queries run, and which have run lately.
+
+use kql::token::TokenKind;
+use parking_lot::Mutex;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use tokio::task::AbortHandle;
+
+/// So many queries that have ended are remembered.
+const ENDED_MAX: usize = 1000;
+/// Of longer texts the beginning is remembered.
+const TEXT_CHARACTERS_MAX: usize = 64 << 10;
+
+/// A query that runs or has run.
+#[derive(Debug, Clone)]
+pub struct QueryRecord {
+    /// What the client calls it, or a name of our own.
+    pub id: String,
+    pub database: String,
+    /// What stands in obfuscated strings is not shown.
+    pub text: String,
+    /// Times in ticks.
+    pub started: i64,
+    pub ended: Option<i64>,
+    /// Why it failed, where it did.
+    pub failure: Option<String>,
+}
+
+#[derive(Default)]
+struct Inner {
+    next: u64,
+    running: BTreeMap<u64, (QueryRecord, AbortHandle)>,
+    ended: VecDeque<QueryRecord>,
+}
+
+#[derive(Default)]
+pub struct QueryLog {
+    inner: Mutex<Inner>,
+}
+
+/// A query that runs. It has ended at the latest when this is dropped.
+pub struct Running {
+    log: Arc<QueryLog>,
+    number: u64,
+}
+
+/// The text without what stands in `h"..."`.
+fn obfuscated(text: &str) -> String {
+    let (tokens, _) = kql::lex(text);
+    let mut shown = String::new();
+    let mut at = 0;
+    for token in tokens {
+        let written = token.span.text(text);
+        let is_hidden = matches!(token.kind, TokenKind::String { .. }) && written.starts_with(['h', 'H']);
+        if is_hidden {
+            shown.push_str(&text[at..token.span.start]);
+            shown.push_str("h'***'");
+            at = token.span.end;
+        }
+    }
+    shown.push_str(&text[at..]);
+    shown.chars().take(TEXT_CHARACTERS_MAX).collect()
+}
+
+impl QueryLog {
+    pub(crate) fn begin(self: &Arc<Self>, text: &str, database: &str, id: String, handle: AbortHandle) -> Running {
+        let id = if id.is_empty() { format!("Turnstone;{}", uuid::Uuid::new_v4()) } else { id };
+        let record = QueryRecord {
+            id,
+            database: database.to_owned(),
+            text: obfuscated(text),
+            started: kql::datetime::now(),
+            ended: None,
+            failure: None,
+        };
+        let mut inner = self.inner.lock();
+        let number = inner.next;
+        inner.next += 1;
+        inner.running.insert(number, (record, handle));
+        Running { log: self.clone(), number }
+    }
+
+    fn end(&self, number: u64, failure: Option<String>) {
+        let mut inner = self.inner.lock();
+        let Some((mut record, _)) = inner.running.remove(&number) else { return };
+        record.ended = Some(kql::datetime::now());
+        record.failure = failure;
+        if inner.ended.len() >= ENDED_MAX {
+            inner.ended.pop_front();
+        }
+        inner.ended.push_back(record);
+    }
+
+    /// The queries that run, the oldest first.
+    pub fn running(&self) -> Vec<QueryRecord> {
+        self.inner.lock().running.values().map(|(record, _)| record.clone()).collect()
+    }
+
+    /// The queries that have ended, the oldest first.
+    pub fn ended(&self) -> Vec<QueryRecord> {
+        self.inner.lock().ended.iter().cloned().collect()
+    }
+
+    /// Ends the queries of this name; those that were.
+    pub fn cancel(&self, id: &str) -> Vec<QueryRecord> {
+        let inner = self.inner.lock();
+        let wanted = inner.running.values().filter(|(record, _)| record.id == id);
+        wanted
+            .map(|(record, handle)| {
+                handle.abort();
+                record.clone()
+            })
+            .collect()
+    }
+}
+
+impl Running {
+    pub(crate) fn end(self, outcome: Result<(), String>) {
+        self.log.end(self.number, outcome.err());
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Of a query that has ended, this finds nothing.
+        self.log.end(self.number, Some("the client went away".to_owned()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::obfuscated;
+
+    #[test]
+    fn hidden_strings_are_not_shown() {
+        assert_eq!(obfuscated("T | where k == h'secret' or x == 'h'"), "T | where k == h'***' or x == 'h'");
+        assert_eq!(obfuscated("T | where k == h@\"se'cret\""), "T | where k == h'***'");
+    }
+}
