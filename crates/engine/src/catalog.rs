@@ -35,6 +35,9 @@ pub trait Catalog: Send + Sync {
     /// The names of all tables of `database`, for wildcards and suggestions.
     fn table_names(&self, database: &str) -> Vec<String>;
 
+    /// The names of all databases, for wildcards.
+    fn database_names(&self) -> Vec<String>;
+
     /// Whether there is a database of that name.
     fn has_database(&self, database: &str) -> bool;
 }
@@ -52,6 +55,10 @@ impl Catalog for FixedCatalog {
 
     fn table_names(&self, _database: &str) -> Vec<String> {
         self.tables.keys().cloned().collect()
+    }
+
+    fn database_names(&self) -> Vec<String> {
+        Vec::new()
     }
 
     fn has_database(&self, _database: &str) -> bool {

@@ -24,8 +24,20 @@ pub enum Statement {
     Parameters(Vec<Parameter>),
     /// `declare pattern`: rows that are named by texts.
     Pattern(Pattern),
+    /// `alias database name = database("...")`.
+    Alias { name: Name, value: Expr },
+    /// `restrict access to (...)`: only these can be named by what follows.
+    Restrict(Vec<Accessible>),
     /// A tabular or scalar expression whose result is returned.
     Query(Pipeline),
+}
+
+/// What a `restrict` statement leaves accessible: tables and views by their names, in which `*` stands for any text.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Accessible {
+    /// The text in `database("...")`, empty for the current one; `None` where no database is said.
+    pub database: Option<String>,
+    pub name: NamePattern,
 }
 
 /// `declare pattern name = (arguments)[path] { (texts).[text] = { body }; ... }`.
@@ -209,6 +221,9 @@ pub enum OperatorKind {
     GraphWhereEdges(Expr),
     GraphMarkComponents(GraphComponents),
     GraphToTable(Vec<GraphTable>),
+    /// `entity_group [database("a"), database("b")]`.
+    EntityGroup(Vec<Expr>),
+    MacroExpand(MacroExpand),
     Print(Vec<NamedExpr>),
     Range {
         column: Name,
@@ -273,6 +288,19 @@ pub struct Union {
     pub with_source: Option<Name>,
     pub is_fuzzy: bool,
     pub legs: Vec<UnionLeg>,
+}
+
+/// `macro-expand group as scope (statements)`: the statements for each database of a group, all rows together.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MacroExpand {
+    pub kind: Option<Name>,
+    pub with_source: Option<Name>,
+    pub is_fuzzy: bool,
+    /// An `entity_group [...]`, or a name that means one.
+    pub group: Expr,
+    /// What the database is called within; the name of the group where nothing is said.
+    pub scope: Name,
+    pub body: Script,
 }
 
 #[derive(Debug, Clone, PartialEq)]

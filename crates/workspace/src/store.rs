@@ -205,6 +205,10 @@ impl Catalog for Tables {
         self.databases.read().get(database).map(|t| t.keys().cloned().collect()).unwrap_or_default()
     }
 
+    fn database_names(&self) -> Vec<String> {
+        self.databases.read().keys().cloned().collect()
+    }
+
     fn has_database(&self, database: &str) -> bool {
         self.databases.read().contains_key(database)
     }

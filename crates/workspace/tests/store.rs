@@ -228,7 +228,8 @@ async fn columns_can_change_their_order() {
     append(&workspaces, &[json!({"TimeGenerated": time, "N": 1, "S": "in a file"})], &[]).await;
     workspaces.flush().await.expect("it flushes");
     append(&workspaces, &[json!({"TimeGenerated": time, "N": 2, "S": "in the log"})], &[]).await;
-    let wanted = schema(&[("S", Type::String), ("R", Type::Real), ("N", Type::Long), ("TimeGenerated", Type::DateTime)]);
+    let wanted =
+        schema(&[("S", Type::String), ("R", Type::Real), ("N", Type::Long), ("TimeGenerated", Type::DateTime)]);
     workspaces.alter_table(DATABASE, &wanted).await.expect("another order");
     append(&workspaces, &[json!({"S": "after", "R": 2.5, "N": 3})], &[]).await;
     let rows = ["\"in a file\" null 1", "\"in the log\" null 2", "\"after\" 2.5 3"];

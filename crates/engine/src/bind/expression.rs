@@ -113,6 +113,9 @@ impl<'q> Binder<'q> {
             Some(Meaning::Pattern { .. }) => {
                 Err(Diagnostic::semantic(span, format!("'{name}' is a pattern, which gives rows")).into())
             }
+            Some(Meaning::Database(_) | Meaning::Group(_) | Meaning::Restriction(_)) => {
+                Err(Diagnostic::semantic(span, format!("'{name}' is a database, not a value")).into())
+            }
             Some(Meaning::Row(_)) => {
                 let message = format!("'{name}' is a row");
                 Err(Diagnostic::semantic(span, message).with_hint(format!("Name a column of it: {name}.x.")).into())
@@ -135,6 +138,11 @@ impl<'q> Binder<'q> {
     fn path(&mut self, expr: &'q Expr, scope: &Scope<'q, '_>) -> Result<Typed> {
         if let Some(column) = self.member_of_row(expr, scope)? {
             return Ok(column);
+        }
+        if let ExprKind::Member { base, member } = &expr.kind
+            && let Some(value) = self.member_of_database(base, member, &scope.names)
+        {
+            return Ok(value);
         }
         let mut steps = Vec::new();
         let mut base = expr;

@@ -17,7 +17,7 @@ impl<'q> Binder<'q> {
     pub(super) fn find(&mut self, find: &'q Find, span: Span, names: &Names<'q>) -> Result<Relation> {
         let mut legs: Vec<(String, Relation)> = Vec::new();
         if find.tables.is_empty() {
-            self.add_all_tables(&mut legs, span)?;
+            self.add_all_tables(&mut legs, span, names)?;
         } else {
             self.add_legs(&mut legs, &find.tables, false, names)?;
         }

@@ -10,6 +10,7 @@ mod analytics;
 mod call;
 mod comparison;
 mod constant;
+mod databases;
 mod evaluate;
 mod expression;
 mod find;
@@ -44,7 +45,7 @@ use crate::types;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::common::{DataFusionError, SchemaError};
 use datafusion::logical_expr::{Expr, LogicalPlan};
-use kql::tree::{Function, LetValue, Name, Pattern, Pipeline, Script, Source, Statement};
+use kql::tree::{Accessible, Function, LetValue, Name, Pattern, Pipeline, Script, Source, Statement};
 use kql::{Diagnostic, Span, Type};
 pub(crate) use relation::Relation;
 use std::cell::RefCell;
@@ -130,6 +131,12 @@ pub(crate) enum Meaning<'q> {
         pattern: &'q Pattern,
         scope: Names<'q>,
     },
+    /// A database by another name: an alias, or a member of the group of a `macro-expand`.
+    Database(String),
+    /// An `entity_group`: the names of its databases.
+    Group(Vec<String>),
+    /// What a `restrict` statement leaves accessible to what follows it.
+    Restriction(&'q [Accessible]),
     /// A row besides the current one, such as the last that met a step of `scan`; its columns are its members.
     Row(Arc<Vec<relation::Column>>),
 }
@@ -151,13 +158,35 @@ impl<'q> Names<'q> {
 
     fn find(&self, name: &str) -> Option<&Meaning<'q>> {
         let mut frame = self.0.as_deref();
+        let mut is_allowed = true;
         while let Some(current) = frame {
-            if current.name == name {
-                return Some(&current.meaning);
+            if let Meaning::Restriction(list) = current.meaning {
+                is_allowed &= databases::allows_declared(list, name);
+            } else if current.name == name {
+                let is_hidden = match &current.meaning {
+                    Meaning::Function { function, .. } => function.is_view && !is_allowed,
+                    Meaning::Pattern { .. } => !is_allowed,
+                    _ => false,
+                };
+                return (!is_hidden).then_some(&current.meaning);
             }
             frame = current.outer.0.as_deref();
         }
         None
+    }
+
+    /// Whether no `restrict` statement hides a table.
+    fn allows_table(&self, current: &str, database: &str, table: &str) -> bool {
+        let mut frame = self.0.as_deref();
+        while let Some(here) = frame {
+            if let Meaning::Restriction(list) = here.meaning
+                && !databases::allows_table(list, current, database, table)
+            {
+                return false;
+            }
+            frame = here.outer.0.as_deref();
+        }
+        true
     }
 
     /// The functions declared as views that take no arguments, by name.
@@ -168,6 +197,7 @@ impl<'q> Names<'q> {
             if let Meaning::Function { function, scope } = &current.meaning
                 && function.is_view
                 && function.parameters.is_empty()
+                && self.find(&current.name).is_some()
                 && !views.iter().any(|(name, ..)| *name == current.name)
             {
                 views.push((&current.name, function, scope.clone()));
@@ -316,6 +346,8 @@ impl<'q> Binder<'q> {
                 let scope = names.clone();
                 return Ok(names.with(&pattern.name.text, Meaning::Pattern { pattern, scope }));
             }
+            Statement::Alias { name, value } => return self.alias(name, value, names),
+            Statement::Restrict(list) => return Ok(names.with("", Meaning::Restriction(list))),
             Statement::Set { option, value, .. } => {
                 self.options.extend(value.as_ref().map(|value| (option.text.as_str(), value)));
                 return Ok(names.clone());
@@ -330,6 +362,11 @@ impl<'q> Binder<'q> {
     }
 
     fn let_expression(&mut self, pipeline: &'q Pipeline, names: &Names<'q>) -> Result<Meaning<'q>> {
+        if let Source::Operator(operator) = &pipeline.source
+            && let kql::tree::OperatorKind::EntityGroup(entities) = &operator.kind
+        {
+            return Ok(Meaning::Group(self.group(entities, operator.span, names)?));
+        }
         if self.makes_graph(pipeline, names)
             && let graph::Stage::Graph(graph) = self.stage(pipeline, names)?
         {

@@ -8,7 +8,7 @@ use crate::functions::terms;
 use datafusion::arrow::array::AsArray;
 use datafusion::arrow::datatypes::Int64Type;
 use datafusion::logical_expr::{Expr as Plan, lit, not};
-use kql::tree::{BinaryOperator, Expr, ExprKind, Literal, Name, Search, TextMatch, TextOperator};
+use kql::tree::{BinaryOperator, Expr, ExprKind, Literal, Name, NamePattern, Search, TextMatch, TextOperator};
 use kql::{Diagnostic, Span, Type};
 
 /// The column that says which table a row is from.
@@ -25,7 +25,7 @@ impl<'q> Binder<'q> {
         let mut legs: Vec<(String, Relation)> = Vec::new();
         match input {
             Some(input) => legs.push(("search_arg0".to_owned(), input)),
-            None if search.tables.is_empty() => self.add_all_tables(&mut legs, span)?,
+            None if search.tables.is_empty() => self.add_all_tables(&mut legs, span, names)?,
             None => self.add_legs(&mut legs, &search.tables, false, names)?,
         }
         if legs.is_empty() {
@@ -37,12 +37,15 @@ impl<'q> Binder<'q> {
         self.unite(filtered, Some(&with_source), true, span)
     }
 
-    pub(super) fn add_all_tables(&mut self, legs: &mut Vec<(String, Relation)>, span: Span) -> Result<()> {
-        for table in self.catalog.table_names(self.database) {
-            let relation = self.table(self.database, &Name { text: table.clone(), span })?;
-            legs.push((table, relation));
-        }
-        Ok(())
+    /// All tables and views.
+    pub(super) fn add_all_tables(
+        &mut self,
+        legs: &mut Vec<(String, Relation)>,
+        span: Span,
+        names: &Names<'q>,
+    ) -> Result<()> {
+        let pattern = NamePattern { text: "*".to_owned(), has_wildcard: true, span };
+        self.add_matching(legs, &pattern, names)
     }
 
     /// Each table filtered by itself, so that a term is looked for in its own columns alone. A column that the

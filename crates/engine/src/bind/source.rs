@@ -92,11 +92,19 @@ impl<'q> Binder<'q> {
             ExprKind::Name(name) => match names.find(name) {
                 Some(Meaning::Table(_) | Meaning::Graph(_)) => true,
                 Some(Meaning::Function { function, scope }) => self.returns_table(function, scope),
-                Some(Meaning::Value(_) | Meaning::Mistaken(_) | Meaning::Row(_) | Meaning::Pattern { .. }) => false,
+                Some(
+                    Meaning::Value(_)
+                    | Meaning::Mistaken(_)
+                    | Meaning::Row(_)
+                    | Meaning::Pattern { .. }
+                    | Meaning::Database(_)
+                    | Meaning::Group(_)
+                    | Meaning::Restriction(_),
+                ) => false,
                 None => self.catalog.table(self.database, name).is_some(),
             },
             ExprKind::Member { .. } => {
-                self.called_pattern(expr, names).is_some() || self.qualified_table(expr).is_some()
+                self.called_pattern(expr, names).is_some() || self.qualified_table(expr, names).is_some()
             }
             ExprKind::Call { function, .. } => match names.find(&function.text) {
                 Some(Meaning::Function { function, scope }) => self.returns_table(function, scope),
@@ -134,17 +142,21 @@ impl<'q> Binder<'q> {
                     let scope = Scope { names: names.clone(), columns: &[] };
                     self.call_table(function, &defined_in, &[], &scope, expr.span)
                 }
-                Some(Meaning::Row(_) | Meaning::Pattern { .. }) => {
-                    Err(Diagnostic::semantic(expr.span, format!("'{name}' is no table")).into())
-                }
+                Some(
+                    Meaning::Row(_)
+                    | Meaning::Pattern { .. }
+                    | Meaning::Database(_)
+                    | Meaning::Group(_)
+                    | Meaning::Restriction(_),
+                ) => Err(Diagnostic::semantic(expr.span, format!("'{name}' is no table")).into()),
                 Some(Meaning::Mistaken(problem)) => Err((*problem).into()),
                 Some(Meaning::Value(typed)) => {
                     Err(wrong_type(expr.span, &format!("'{name}'"), typed.value_type, "a table"))
                 }
                 None => self.table_or_name(&Name { text: name.clone(), span: expr.span }, names),
             },
-            ExprKind::Member { member, .. } => match self.qualified_table(expr) {
-                Some((database, _)) => self.table(&database, member),
+            ExprKind::Member { member, .. } => match self.qualified_table(expr, names) {
+                Some((database, _)) => self.visible_table(&database, member, names),
                 None if in_other_cluster(expr) => {
                     let diagnostic = Diagnostic::unsupported(expr.span, "a query to another cluster");
                     Err(diagnostic.with_hint("database(\"name\").Table names a table of another workspace.").into())
@@ -161,7 +173,7 @@ impl<'q> Binder<'q> {
                     ("table", [argument]) => {
                         let scope = Scope { names: names.clone(), columns: &[] };
                         let text = self.constant_text(&argument.value, "the table name", &scope)?;
-                        self.table(self.database, &Name { text, span: argument.value.span })
+                        self.visible_table(self.database, &Name { text, span: argument.value.span }, names)
                     }
                     ("cluster" | "workspace" | "app" | "database" | "external_table" | "materialized_view", _) => {
                         Err(Diagnostic::unsupported(function.span, format!("{}()", function.text)).into())
@@ -175,15 +187,21 @@ impl<'q> Binder<'q> {
     }
 
     /// `database("d").T` or `Solution.T`: the database and the table.
-    fn qualified_table(&self, expr: &Expr) -> Option<(String, String)> {
+    fn qualified_table(&self, expr: &Expr, names: &Names<'q>) -> Option<(String, String)> {
         let ExprKind::Member { base, member } = &expr.kind else { return None };
         let database = match &base.kind {
             ExprKind::Call { function, arguments } if function.text == "database" => {
                 match arguments.first().map(|a| &a.value.kind) {
-                    Some(ExprKind::Literal(Literal::String(name))) => name.clone(),
-                    _ => return None,
+                    Some(ExprKind::Literal(Literal::String(name))) => self.database_named(name, names),
+                    None => self.database.to_owned(),
+                    Some(_) => return None,
                 }
             }
+            ExprKind::Name(scope) if matches!(names.find(scope), Some(Meaning::Database(_))) => match names.find(scope)
+            {
+                Some(Meaning::Database(database)) if !member.text.starts_with('$') => database.clone(),
+                _ => return None,
+            },
             ExprKind::Name(solution) => {
                 let qualified = format!("{solution}.{}", member.text);
                 return self
@@ -198,11 +216,21 @@ impl<'q> Binder<'q> {
 
     /// A table by its bare name; when there is none, the names that `let` has bound are suggested too.
     fn table_or_name(&mut self, name: &Name, names: &Names<'q>) -> Result<Relation> {
-        if self.catalog.table(self.database, &name.text).is_some() {
+        let is_visible = names.allows_table(self.database, self.database, &name.text);
+        if is_visible && self.catalog.table(self.database, &name.text).is_some() {
             return self.table(self.database, name);
         }
         let tables = self.catalog.table_names(self.database);
         Err(unknown("table", name, tables.iter().map(String::as_str).chain(names.all())).of_missing_table().into())
+    }
+
+    /// A table of a database, if no `restrict` statement hides it.
+    fn visible_table(&mut self, database: &str, name: &Name, names: &Names<'q>) -> Result<Relation> {
+        if names.allows_table(self.database, database, &name.text) {
+            return self.table(database, name);
+        }
+        let message = format!("there is no table named '{}'", name.text);
+        Err(Diagnostic::semantic(name.span, message).of_missing_table().into())
     }
 
     pub fn table(&mut self, database: &str, name: &Name) -> Result<Relation> {
@@ -323,6 +351,11 @@ impl<'q> Binder<'q> {
         let Some(input) = input else {
             return match &operator.kind {
                 OperatorKind::Print(items) => self.print(items, span, names),
+                OperatorKind::MacroExpand(expand) => self.macro_expand(expand, span, names),
+                OperatorKind::EntityGroup(_) => {
+                    let diagnostic = Diagnostic::semantic(span, "a group of databases has no rows");
+                    Err(diagnostic.with_hint("Give it a name with 'let', and expand it with 'macro-expand'.").into())
+                }
                 OperatorKind::Range { column, from, to, step } => self.range(column, [from, to, step], span, names),
                 OperatorKind::Unsupported(name) => Err(Diagnostic::unsupported(span, name).into()),
                 OperatorKind::Evaluate(evaluate) => {
@@ -477,9 +510,10 @@ impl<'q> Binder<'q> {
             | OperatorKind::GraphWhereEdges(_)
             | OperatorKind::GraphMarkComponents(_)
             | OperatorKind::GraphToTable(_) => Err(needs_graph(span)),
-            OperatorKind::Print(_) | OperatorKind::Range { .. } => {
-                Err(Diagnostic::syntax(span, "this operator takes no rows").into())
-            }
+            OperatorKind::Print(_)
+            | OperatorKind::Range { .. }
+            | OperatorKind::MacroExpand(_)
+            | OperatorKind::EntityGroup(_) => Err(Diagnostic::syntax(span, "this operator takes no rows").into()),
             OperatorKind::Fork(_) | OperatorKind::Facet { .. } => {
                 let diagnostic = Diagnostic::semantic(span, "this operator gives several results");
                 Err(diagnostic.with_hint("It can only end a query.").into())
@@ -672,7 +706,7 @@ impl<'q> Binder<'q> {
 }
 
 /// Whether an expression names something beyond this server, as `cluster(...).database(...).T`.
-fn in_other_cluster(expr: &Expr) -> bool {
+pub(super) fn in_other_cluster(expr: &Expr) -> bool {
     match &expr.kind {
         ExprKind::Member { base, .. } => in_other_cluster(base),
         ExprKind::Call { function, arguments } => {

@@ -25,14 +25,7 @@ impl<'q> Binder<'q> {
         span: Span,
         names: &Names<'q>,
     ) -> Result<Relation> {
-        let outer = match union.kind.as_ref().map(|k| k.text.as_str()) {
-            None | Some("outer") => true,
-            Some("inner") => false,
-            Some(_) => {
-                let name = union.kind.clone().unwrap_or(Name { text: String::new(), span });
-                return Err(unknown("kind of union", &name, ["inner", "outer"]).into());
-            }
-        };
+        let outer = outer_kind(union.kind.as_ref())?;
         let mut legs: Vec<(String, Relation)> = Vec::new();
         if let Some(input) = input {
             legs.push((input.table.clone().unwrap_or_else(|| "union_arg0".to_owned()), input));
@@ -54,31 +47,10 @@ impl<'q> Binder<'q> {
     ) -> Result<()> {
         for leg in added {
             match leg {
-                UnionLeg::Wildcard(pattern) => {
-                    for (view, function, scope) in names.views() {
-                        if matches_pattern(view, pattern) {
-                            let here = Scope { names: names.clone(), columns: &[] };
-                            legs.push((view.to_owned(), self.call_table(function, &scope, &[], &here, pattern.span)?));
-                        }
-                    }
-                    for table in self.catalog.table_names(self.database) {
-                        if matches_pattern(&table, pattern) {
-                            let name = Name { text: table.clone(), span: pattern.span };
-                            legs.push((table, self.table(self.database, &name)?));
-                        }
-                    }
-                }
+                UnionLeg::Wildcard(pattern) => self.add_matching(legs, pattern, names)?,
                 UnionLeg::Pipeline(pipeline) if tables_of_database(pipeline).is_some() => {
                     let Some((database, pattern)) = tables_of_database(pipeline) else { continue };
-                    if database.contains('*') {
-                        return Err(Diagnostic::unsupported(pattern.span, "a pattern of databases").into());
-                    }
-                    for table in self.catalog.table_names(database) {
-                        if matches_pattern(&table, &pattern) {
-                            let name = Name { text: table.clone(), span: pattern.span };
-                            legs.push((table, self.table(database, &name)?));
-                        }
-                    }
+                    self.add_of_databases(legs, database, &pattern, names)?;
                 }
                 UnionLeg::Pipeline(pipeline) => {
                     let label = match &pipeline.source {
@@ -102,6 +74,68 @@ impl<'q> Binder<'q> {
                         Err(Stop::Diagnostic(d)) if is_fuzzy && d.is_missing_table => {}
                         Err(stop) => return Err(stop),
                     }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds the views and tables whose names match.
+    pub(super) fn add_matching(
+        &mut self,
+        legs: &mut Vec<(String, Relation)>,
+        pattern: &NamePattern,
+        names: &Names<'q>,
+    ) -> Result<()> {
+        for (view, function, scope) in names.views() {
+            if matches_pattern(view, pattern) {
+                let here = Scope { names: names.clone(), columns: &[] };
+                legs.push((view.to_owned(), self.call_table(function, &scope, &[], &here, pattern.span)?));
+            }
+        }
+        self.add_tables(legs, self.database, pattern, names)
+    }
+
+    /// Adds the tables of one database whose names match.
+    fn add_tables(
+        &mut self,
+        legs: &mut Vec<(String, Relation)>,
+        database: &str,
+        pattern: &NamePattern,
+        names: &Names<'q>,
+    ) -> Result<()> {
+        for table in self.catalog.table_names(database) {
+            if matches_pattern(&table, pattern) && names.allows_table(self.database, database, &table) {
+                let name = Name { text: table.clone(), span: pattern.span };
+                legs.push((table, self.table(database, &name)?));
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds the tables whose names match, of the databases whose names match. Where that is not the current one alone,
+    /// each is labelled with its database.
+    fn add_of_databases(
+        &mut self,
+        legs: &mut Vec<(String, Relation)>,
+        database: &str,
+        pattern: &NamePattern,
+        names: &Names<'q>,
+    ) -> Result<()> {
+        let of_databases =
+            NamePattern { text: database.to_owned(), has_wildcard: database.contains('*'), span: pattern.span };
+        let named = self.database_named(database, names);
+        let mut matching = self.catalog.database_names();
+        matching.retain(|name| matches_pattern(name, &of_databases));
+        if !of_databases.has_wildcard {
+            matching = vec![named];
+        }
+        for database in matching {
+            let before = legs.len();
+            self.add_tables(legs, &database, pattern, names)?;
+            if of_databases.has_wildcard {
+                for (label, _) in &mut legs[before..] {
+                    *label = format!("database(\"{database}\").{label}");
                 }
             }
         }
@@ -148,14 +182,25 @@ impl<'q> Binder<'q> {
 }
 
 /// The database and the pattern of `database("d").Security*`.
+/// Whether a union keeps the columns that only some legs have.
+pub(super) fn outer_kind(kind: Option<&Name>) -> Result<bool> {
+    match kind.map(|k| (k, k.text.as_str())) {
+        None | Some((_, "outer")) => Ok(true),
+        Some((_, "inner")) => Ok(false),
+        Some((name, _)) => Err(unknown("kind of union", name, ["inner", "outer"]).into()),
+    }
+}
+
 fn tables_of_database(pipeline: &Pipeline) -> Option<(&str, NamePattern)> {
     let Source::Expression(Expr { kind: ExprKind::Member { base, member }, .. }) = &pipeline.source else {
         return None;
     };
     let ExprKind::Call { function, arguments } = &base.kind else { return None };
-    let is_pattern = function.text == "database" && member.text.contains('*') && pipeline.operators.is_empty();
+    let is_pattern = function.text == "database" && pipeline.operators.is_empty();
     match arguments.first().map(|a| &a.value.kind) {
-        Some(ExprKind::Literal(Literal::String(database))) if is_pattern => {
+        Some(ExprKind::Literal(Literal::String(database)))
+            if is_pattern && (member.text.contains('*') || database.contains('*')) =>
+        {
             Some((database, NamePattern { text: member.text.clone(), has_wildcard: true, span: member.span }))
         }
         _ => None,

@@ -252,7 +252,7 @@ const VOLUME: Units = &[
     ("ImperialGallon", 0.004_546_090_000_001_814),
     ("KiloimperialGallon", 4.546_090_000_001_814),
     ("MegaimperialGallon", 4_546.090_000_001_814),
-    ("ImperialOunce", 2.841_306_249_996_250_2e-5),
+    ("ImperialOunce", 2.841_306_249_996_25e-5),
     ("ImperialPint", 5.682_612_5e-4),
     ("ImperialBeerBarrel", 0.163_659_24),
     ("UsGallon", 0.003_785_41),

@@ -3,8 +3,9 @@
 use super::Parser;
 use crate::token::{Symbol, TokenKind};
 use crate::tree::{
-    Evaluate, Expr, ExprKind, ForkLeg, Join, MakeSeries, MvExpand, MvExpandColumn, Name, NamedExpr, NestedLevel,
-    Operator, OperatorKind, Pipeline, PluginSchema, ReorderKey, SeriesAggregate, SortKey, Source, Union, UnionLeg,
+    Evaluate, Expr, ExprKind, ForkLeg, Join, MacroExpand, MakeSeries, MvExpand, MvExpandColumn, Name, NamedExpr,
+    NestedLevel, Operator, OperatorKind, Pipeline, PluginSchema, ReorderKey, SeriesAggregate, SortKey, Source, Union,
+    UnionLeg,
 };
 use crate::{Diagnostic, Span};
 
@@ -13,9 +14,7 @@ const KNOWN: &[&str] = &[
     "assert-schema",
     "externaldata",
     "graph-merge",
-    "entity_group",
     "inline_external_table",
-    "macro-expand",
     "partition-by",
     "reduce",
     "execute-and-cache",
@@ -129,6 +128,8 @@ impl Parser<'_> {
             "evaluate" => self.evaluate(),
             "search" => self.search(),
             "find" => OperatorKind::Find(self.find()),
+            "entity_group" => OperatorKind::EntityGroup(self.entities()),
+            "macro-expand" => self.macro_expand(),
             _ => self.refuse(&word, span),
         };
         Some(Operator { kind, span: self.span_from(start) })
@@ -418,6 +419,12 @@ impl Parser<'_> {
 
     fn union(&mut self) -> OperatorKind {
         let mut union = Union { kind: None, with_source: None, is_fuzzy: false, legs: Vec::new() };
+        self.union_parameters(&mut union);
+        union.legs = self.comma_separated(Self::union_leg);
+        OperatorKind::Union(union)
+    }
+
+    fn union_parameters(&mut self, union: &mut Union) {
         for (name, value) in self.hints(&["kind", "withsource", "with_source", "isfuzzy"]) {
             match name.text.as_str() {
                 "kind" => union.kind = self.word_of(value),
@@ -433,8 +440,46 @@ impl Parser<'_> {
                 _ => union.with_source = self.word_of(value),
             }
         }
-        union.legs = self.comma_separated(Self::union_leg);
-        OperatorKind::Union(union)
+    }
+
+    /// `[database("a"), database("b")]`.
+    fn entities(&mut self) -> Vec<Expr> {
+        self.expect_symbol(Symbol::OpenBracket);
+        let entities = self.comma_separated(Self::expression);
+        self.expect_symbol(Symbol::CloseBracket);
+        entities
+    }
+
+    fn macro_expand(&mut self) -> OperatorKind {
+        let mut union = Union { kind: None, with_source: None, is_fuzzy: false, legs: Vec::new() };
+        self.union_parameters(&mut union);
+        let start = self.span().start;
+        let is_inline =
+            self.at_word("entity_group") && self.peek_ahead(1).kind == TokenKind::Symbol(Symbol::OpenBracket);
+        let group = if is_inline {
+            self.advance();
+            let kind = OperatorKind::EntityGroup(self.entities());
+            let span = self.span_from(start);
+            let source = Source::Operator(Box::new(Operator { kind, span }));
+            let pipeline = Pipeline { source, operators: Vec::new(), span };
+            Expr { kind: ExprKind::Pipeline(Box::new(pipeline)), span }
+        } else {
+            let name = self.name("a group of databases");
+            Expr { kind: ExprKind::Name(name.text), span: name.span }
+        };
+        let scope = match (self.take_word("as"), &group.kind) {
+            (true, _) => self.name("a name for the database"),
+            (false, ExprKind::Name(name)) => Name { text: name.clone(), span: group.span },
+            (false, _) => {
+                self.error_expected("'as' and a name for the database");
+                Name { text: String::new(), span: group.span }
+            }
+        };
+        self.expect_symbol(Symbol::OpenParen);
+        let body = self.nested(|p| p.script_until(Symbol::CloseParen)).unwrap_or_default();
+        self.expect_symbol(Symbol::CloseParen);
+        let Union { kind, with_source, is_fuzzy, .. } = union;
+        OperatorKind::MacroExpand(MacroExpand { kind, with_source, is_fuzzy, group, scope, body })
     }
 
     pub(super) fn union_leg(&mut self) -> UnionLeg {

@@ -3,18 +3,28 @@
 use super::Parser;
 use crate::token::{Symbol, TokenKind};
 use crate::tree::{
-    ColumnDeclaration, Expr, ExprKind, Function, LetValue, Literal, Name, OperatorKind, Parameter, ParameterKind,
-    Pattern, PatternCase, Pipeline, Script, Source, Statement,
+    Accessible, ColumnDeclaration, Expr, ExprKind, Function, LetValue, Literal, Name, OperatorKind, Parameter,
+    ParameterKind, Pattern, PatternCase, Pipeline, Script, Source, Statement,
 };
 use crate::{Diagnostic, Type};
 
 impl Parser<'_> {
     /// Statements up to the end of the text, or up to the closing brace of a function body.
     pub(super) fn script(&mut self, in_braces: bool) -> Script {
+        self.statements(in_braces.then_some(Symbol::CloseBrace))
+    }
+
+    /// Statements up to a closing bracket.
+    pub(super) fn script_until(&mut self, close: Symbol) -> Script {
+        self.statements(Some(close))
+    }
+
+    fn statements(&mut self, close: Option<Symbol>) -> Script {
+        let is_closed = |p: &Self| close.is_some_and(|close| p.at_symbol(close));
         let mut statements = Vec::new();
         loop {
             while self.take_symbol(Symbol::Semicolon) {}
-            if self.at_end() || (in_braces && self.at_symbol(Symbol::CloseBrace)) {
+            if self.at_end() || is_closed(self) {
                 break;
             }
             let before = self.at;
@@ -22,7 +32,7 @@ impl Parser<'_> {
             if self.silenced {
                 self.recover();
             }
-            if self.at_symbol(Symbol::Semicolon) || self.at_end() || (in_braces && self.at_symbol(Symbol::CloseBrace)) {
+            if self.at_symbol(Symbol::Semicolon) || self.at_end() || is_closed(self) {
                 continue;
             }
             self.error_expected("'|' or ';'");
@@ -55,14 +65,47 @@ impl Parser<'_> {
             self.advance();
             return self.declaration();
         }
-        for keyword in ["alias", "restrict"] {
-            if self.at_word(keyword) && followed_by_name {
-                let span = self.advance().span;
-                self.report(Diagnostic::unsupported(span, keyword));
-                return None;
-            }
+        if self.at_word("alias") && self.text(self.peek_ahead(1)) == "database" {
+            self.at += 2;
+            let name = self.name("a name for the database");
+            self.expect_symbol(Symbol::Equal);
+            return Some(Statement::Alias { name, value: self.expression() });
+        }
+        if self.at_word("restrict") && self.text(self.peek_ahead(1)) == "access" {
+            self.at += 2;
+            return Some(Statement::Restrict(self.accessible()));
         }
         Some(Statement::Query(self.pipeline()))
+    }
+
+    /// What follows `restrict access`.
+    fn accessible(&mut self) -> Vec<Accessible> {
+        self.expect_word("to");
+        self.expect_symbol(Symbol::OpenParen);
+        let entities = self.comma_separated(|p| {
+            let is_call = |p: &Self| p.peek_ahead(1).kind == TokenKind::Symbol(Symbol::OpenParen);
+            let mut database = None;
+            if p.at_word("cluster") && is_call(p) {
+                let span = p.advance().span;
+                p.report(Diagnostic::unsupported(span, "access to another cluster"));
+            }
+            if p.at_word("database") && is_call(p) {
+                p.at += 2;
+                let name = match &p.peek().kind {
+                    TokenKind::String { value, .. } => value.clone(),
+                    _ => String::new(),
+                };
+                if matches!(p.peek().kind, TokenKind::String { .. }) {
+                    p.advance();
+                }
+                database = Some(name);
+                p.expect_symbol(Symbol::CloseParen);
+                p.expect_symbol(Symbol::Dot);
+            }
+            Accessible { database, name: p.name_pattern() }
+        });
+        self.expect_symbol(Symbol::CloseParen);
+        entities
     }
 
     /// What follows `declare`.

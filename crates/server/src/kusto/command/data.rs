@@ -74,7 +74,7 @@ impl Command<'_> {
         }
         self.append(name, parsed.batch).await?;
         let mut table = Table::new(&[("ExtentId", Type::Guid)]);
-        table.push(&[text(&uuid::Uuid::new_v4().to_string())]);
+        table.push(&[text(uuid::Uuid::new_v4().to_string())]);
         Ok(table)
     }
 
@@ -143,7 +143,7 @@ impl Command<'_> {
         if stored > 0 {
             // Sizes are known once the rows are in files; until then there are none.
             let none = || "0.0".to_owned();
-            let id = text(&uuid::Uuid::new_v4().to_string());
+            let id = text(uuid::Uuid::new_v4().to_string());
             table.push(&[id, none(), none(), none(), none(), stored.to_string()]);
         }
         Ok(table)

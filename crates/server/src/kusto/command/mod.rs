@@ -90,6 +90,10 @@ impl Catalog for WithResults {
         self.inner.table_names(database)
     }
 
+    fn database_names(&self) -> Vec<String> {
+        self.inner.database_names()
+    }
+
     fn has_database(&self, database: &str) -> bool {
         self.inner.has_database(database)
     }
