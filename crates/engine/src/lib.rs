@@ -13,6 +13,7 @@ mod formula;
 pub mod functions;
 mod graph;
 pub mod json;
+mod memory;
 mod range;
 mod scan;
 pub mod session;
@@ -23,5 +24,5 @@ mod windows;
 
 pub use bind::Visualization;
 pub use datafusion::arrow::array::RecordBatch;
-pub use session::{Answer, Error, Limits, Prepared, QueryOptions, Rows, Session};
+pub use session::{Answer, Caller, Error, Limits, Prepared, QueryOptions, Rows, Session};
 pub use types::Column;

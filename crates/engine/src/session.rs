@@ -2,10 +2,10 @@
 
 use crate::bind::{Binder, Bound, Stop, SubqueryResult, Surroundings, Visualization};
 use crate::catalog::Catalog;
+use crate::memory::{QueryMemory, SharedMemory};
 use crate::types::Column;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{SendableRecordBatchStream, SessionState, SessionStateBuilder, TaskContext};
 use datafusion::physical_plan::execution_plan::reset_plan_states;
@@ -47,6 +47,8 @@ impl From<datafusion::common::DataFusionError> for Error {
 pub struct Limits {
     /// Memory of all running queries together; what needs more spills to disk or fails.
     pub memory_bytes: usize,
+    /// Memory of one query.
+    pub query_memory_bytes: usize,
     /// Threads that one query spreads over.
     pub parallelism: usize,
 }
@@ -54,7 +56,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         let parallelism = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Limits { memory_bytes: 2 << 30, parallelism }
+        Limits { memory_bytes: 2 << 30, query_memory_bytes: 1 << 30, parallelism }
     }
 }
 
@@ -62,6 +64,7 @@ impl Default for Limits {
 #[derive(Clone)]
 pub struct Session {
     runtime: Arc<RuntimeEnv>,
+    memory: Arc<SharedMemory>,
     limits: Limits,
 }
 
@@ -72,6 +75,16 @@ pub struct QueryOptions {
     pub now_ticks: Option<i64>,
     /// The values of `declare query_parameters(...)`, by name: literals of KQL, or texts.
     pub parameters: HashMap<String, String>,
+    pub caller: Caller,
+}
+
+/// Who asks, and where.
+#[derive(Debug, Clone, Default)]
+pub struct Caller {
+    /// The name that `current_principal()` gives, such as `aaduser=...`.
+    pub principal: String,
+    /// The address of the service as the caller knows it.
+    pub endpoint: String,
 }
 
 /// The rows of one statement, as they come.
@@ -128,23 +141,22 @@ impl Answer {
 impl Session {
     pub fn new(limits: Limits) -> Result<Session, Error> {
         let spill = DiskManagerBuilder::default().with_mode(DiskManagerMode::OsTmpDirectory);
-        let runtime = RuntimeEnvBuilder::new()
-            .with_memory_pool(Arc::new(FairSpillPool::new(limits.memory_bytes)))
-            .with_disk_manager_builder(spill)
-            .build_arc()?;
-        Ok(Session { runtime, limits })
+        let runtime = RuntimeEnvBuilder::new().with_disk_manager_builder(spill).build_arc()?;
+        Ok(Session { runtime, memory: SharedMemory::new(limits.memory_bytes), limits })
     }
 
-    fn state(&self, parallelism: usize) -> SessionState {
+    /// Where one query runs, with all that it depends on: memory of its own, the rest shared.
+    fn query_runtime(&self) -> Arc<RuntimeEnv> {
+        let memory = QueryMemory::new(self.memory.clone(), self.limits.query_memory_bytes);
+        Arc::new(RuntimeEnv { memory_pool: Arc::new(memory), ..self.runtime.as_ref().clone() })
+    }
+
+    fn state(&self, parallelism: usize, runtime: Arc<RuntimeEnv>) -> SessionState {
         let mut config = SessionConfig::new().with_target_partitions(parallelism);
         config.options_mut().execution.parquet.pushdown_filters = true;
         // It takes the fields of a struct for columns of a table, and gives two columns one name.
         config.options_mut().optimizer.enable_leaf_expression_pushdown = false;
-        SessionStateBuilder::new()
-            .with_config(config)
-            .with_runtime_env(self.runtime.clone())
-            .with_default_features()
-            .build()
+        SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features().build()
     }
 
     /// Runs all statements of `text` against `database`; one result for each that returns rows, in order.
@@ -166,8 +178,15 @@ impl Session {
             return Err(Error::Query(parsed.diagnostics));
         }
         let functions = catalog.functions(database);
-        let surroundings =
-            Surroundings { catalog, functions: &functions, database, now_ticks, parameters: &options.parameters };
+        let runtime = self.query_runtime();
+        let surroundings = Surroundings {
+            catalog,
+            functions: &functions,
+            database,
+            now_ticks,
+            parameters: &options.parameters,
+            caller: &options.caller,
+        };
         let mut known: Vec<SubqueryResult> = Vec::new();
         let bound = loop {
             // The binder borrows from this scope only, so nothing of it lives across the await below.
@@ -179,14 +198,14 @@ impl Session {
                     return Err(Error::Run(format!("the query depends on more than {SUBQUERIES_MAX} others")));
                 }
                 Err(Stop::Needs(subquery)) => {
-                    let answer = self.run(*subquery).await?.collect().await?;
+                    let answer = self.run(*subquery, runtime.clone()).await?.collect().await?;
                     known.push(SubqueryResult { columns: answer.columns, batches: answer.batches });
                 }
             }
         };
         let mut results = Vec::with_capacity(bound.len());
         for statement in bound {
-            results.push(self.run(statement).await?);
+            results.push(self.run(statement, runtime.clone()).await?);
         }
         Ok(results)
     }
@@ -204,11 +223,17 @@ impl Session {
         if !parsed.diagnostics.is_empty() {
             return Err(Error::Query(parsed.diagnostics));
         }
-        let no_parameters = HashMap::new();
+        let (no_parameters, nobody) = (HashMap::new(), Caller::default());
         let functions = catalog.functions(database);
         let now_ticks = kql::datetime::now();
-        let surroundings =
-            Surroundings { catalog, functions: &functions, database, now_ticks, parameters: &no_parameters };
+        let surroundings = Surroundings {
+            catalog,
+            functions: &functions,
+            database,
+            now_ticks,
+            parameters: &no_parameters,
+            caller: &nobody,
+        };
         let outcome = Binder::new(surroundings, &[]).script(&parsed.script);
         let mut bound = match outcome {
             Ok(bound) => bound,
@@ -220,16 +245,16 @@ impl Session {
         let (Some(statement), true) = (bound.pop(), bound.is_empty()) else {
             return Err(Error::Run("a prepared query must have one statement".to_owned()));
         };
-        let mut state = self.state(1);
+        let mut state = self.state(1, self.query_runtime());
         // A plan that is run again must not remember what an earlier run learnt about its rows.
         state.config_mut().options_mut().optimizer.enable_dynamic_filter_pushdown = false;
         let plan = state.create_physical_plan(&statement.plan).await?;
         Ok(Prepared { columns: statement.columns, plan, context: state.task_ctx() })
     }
 
-    async fn run(&self, bound: Bound) -> Result<Rows, Error> {
+    async fn run(&self, bound: Bound, runtime: Arc<RuntimeEnv>) -> Result<Rows, Error> {
         let parallelism = if bound.needs_single_stream { 1 } else { self.limits.parallelism };
-        let state = self.state(parallelism);
+        let state = self.state(parallelism, runtime);
         let physical = state.create_physical_plan(&bound.plan).await?;
         let stream = execute_stream(physical, state.task_ctx())?;
         Ok(Rows { name: bound.name, columns: bound.columns, visualization: bound.visualization, stream })

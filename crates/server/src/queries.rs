@@ -5,7 +5,7 @@
 
 use crate::query_log::QueryLog;
 use engine::catalog::Catalog;
-use engine::{QueryOptions, Rows, Session};
+use engine::{Caller, QueryOptions, Rows, Session};
 use kql::tree::{Expr, ExprKind, Literal, Statement};
 use serde_json::Value;
 use std::collections::HashMap;
@@ -46,6 +46,7 @@ pub struct Properties {
     pub parameters: HashMap<String, String>,
     /// What the client calls the request; empty where it says nothing.
     pub client_request_id: String,
+    pub caller: Caller,
 }
 
 impl Properties {
@@ -180,7 +181,7 @@ impl Queries {
         let session = self.session.clone();
         let logged = database.clone();
         let limits = properties.limits;
-        let options = QueryOptions { now_ticks: None, parameters: properties.parameters };
+        let options = QueryOptions { now_ticks: None, parameters: properties.parameters, caller: properties.caller };
         let mut task = JoinSet::new();
         let shown = text.clone();
         let handle = task.spawn_on(

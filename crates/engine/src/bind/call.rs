@@ -52,6 +52,10 @@ const SPECIAL: &[&str] = &[
     "extractjson",
     "extract_json",
     "gettype",
+    "current_database",
+    "current_cluster_endpoint",
+    "current_principal",
+    "current_principal_is_member_of",
     "percentile_tdigest",
     "min_of",
     "max_of",
@@ -377,6 +381,35 @@ impl<'q> Binder<'q> {
                     Type::Dynamic => Typed::new(dynamic::GETTYPE.call(vec![typed.expr]), Type::String),
                     other => Typed::new(text(other.name()), Type::String),
                 })
+            }
+            "current_database" => {
+                count(0, 0)?;
+                Ok(Typed::new(text(self.database), Type::String))
+            }
+            "current_cluster_endpoint" => {
+                count(0, 0)?;
+                Ok(Typed::new(text(&self.caller.endpoint), Type::String))
+            }
+            "current_principal" => {
+                count(0, 0)?;
+                Ok(Typed::new(text(&self.caller.principal), Type::String))
+            }
+            "current_principal_is_member_of" => {
+                count(1, usize::MAX)?;
+                // There are no groups: who asks is a member of itself.
+                let mut is_member = lit(false);
+                for argument in arguments {
+                    let typed = self.expression(&argument.value, scope)?;
+                    let named = match typed.value_type {
+                        Type::Dynamic => super::operators::dynamic_items(&typed, argument.value.span)?,
+                        _ => vec![typed],
+                    };
+                    for name in named {
+                        let name = self.convert(name, Type::String, argument.value.span)?.expr;
+                        is_member = is_member.or(name.eq(text(&self.caller.principal)));
+                    }
+                }
+                Ok(Typed::new(is_member, Type::Bool))
             }
             "percentile_tdigest" => self.percentile_tdigest(arguments, span, scope),
             "min_of" | "max_of" => {

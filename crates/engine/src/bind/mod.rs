@@ -41,6 +41,7 @@ mod union;
 mod window;
 
 use crate::catalog::{Catalog, StoredFunction};
+use crate::session::Caller;
 use crate::types;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::common::{DataFusionError, SchemaError};
@@ -237,6 +238,7 @@ pub(crate) struct Surroundings<'q> {
     pub now_ticks: i64,
     /// The values of query parameters, as texts, by name.
     pub parameters: &'q HashMap<String, String>,
+    pub caller: &'q Caller,
 }
 
 pub(crate) struct Binder<'q> {
@@ -244,6 +246,7 @@ pub(crate) struct Binder<'q> {
     pub database: &'q str,
     pub now_ticks: i64,
     pub parameters: &'q HashMap<String, String>,
+    pub caller: &'q Caller,
     functions: &'q [Arc<StoredFunction>],
     /// The names outside of any query: the stored functions.
     root: Names<'q>,
@@ -271,7 +274,7 @@ const CALL_DEPTH_MAX: usize = 64;
 
 impl<'q> Binder<'q> {
     pub fn new(surroundings: Surroundings<'q>, known: &'q [SubqueryResult]) -> Self {
-        let Surroundings { catalog, functions, database, now_ticks, parameters } = surroundings;
+        let Surroundings { catalog, functions, database, now_ticks, parameters, caller } = surroundings;
         // What a stored function may call is all of them, not just those before it; see `around`.
         let root = functions.iter().fold(Names::default(), |names, stored| {
             let meaning = Meaning::Function { function: &stored.function, scope: Names::default() };
@@ -282,6 +285,7 @@ impl<'q> Binder<'q> {
             database,
             now_ticks,
             parameters,
+            caller,
             functions,
             root,
             stored_returns: RefCell::default(),

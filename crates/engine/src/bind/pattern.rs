@@ -67,6 +67,7 @@ impl<'q> Binder<'q> {
             database: self.database,
             now_ticks: self.now_ticks,
             parameters: &no_parameters,
+            caller: self.caller,
         };
         let mut inner = Binder::new(surroundings, &[]);
         inner.expression(expression, &Scope { names: Names::default(), columns: &[] }).ok()

@@ -30,6 +30,7 @@ impl Binder<'_> {
             database: self.database,
             now_ticks: self.now_ticks,
             parameters: &no_parameters,
+            caller: self.caller,
         };
         let mut inner = Binder::new(surroundings, self.known);
         inner.next_subquery = self.next_subquery;

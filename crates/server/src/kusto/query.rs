@@ -6,8 +6,9 @@ use crate::Services;
 use crate::queries::Properties;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, header};
 use axum::response::Response;
+use engine::Caller;
 use serde::Deserialize;
 use std::sync::Arc;
 
@@ -30,7 +31,14 @@ fn request(services: &Services, headers: &HeaderMap, body: &[u8]) -> Result<(Str
     let mut properties = Properties::read(&request.properties).map_err(bad_option)?;
     properties.add_statements(&request.csl).map_err(bad_option)?;
     properties.client_request_id = client_request_id(headers);
+    properties.caller = caller(headers);
     Ok((database, request.csl, properties))
+}
+
+/// Who asks: whoever has the administrator's token, which is all that admits so far.
+fn caller(headers: &HeaderMap) -> Caller {
+    let host = headers.get(header::HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    Caller { principal: "turnstone=admin".to_owned(), endpoint: host.to_owned() }
 }
 
 /// What the client calls its request.

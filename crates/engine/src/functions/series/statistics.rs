@@ -151,6 +151,103 @@ pub static FIT_LINE_DYNAMIC: Kernel = Kernel::new("kql_series_fit_line_dynamic",
     }))
 });
 
+/// A line through a part of a series, and how well it fits.
+struct Part {
+    line: Line,
+    /// The sum of squared distances from the line.
+    off: f64,
+    /// The sum of squared distances from the mean.
+    spread: f64,
+    points: usize,
+}
+
+impl Part {
+    fn of(values: &[f64]) -> Option<Part> {
+        let points: Vec<Option<f64>> = values.iter().copied().map(Some).collect();
+        let line = Line::through(&points)?;
+        let average = mean(values);
+        let off = values.iter().enumerate().map(|(i, v)| (v - line.at(i)).powi(2)).sum();
+        let spread = values.iter().map(|v| (v - average).powi(2)).sum();
+        Some(Part { line, off, spread, points: values.len() })
+    }
+
+    fn rsquare(off: f64, spread: f64) -> f64 {
+        if spread == 0.0 { 1.0 } else { 1.0 - off / spread }
+    }
+
+    fn values(&self) -> [(&'static str, String); 5] {
+        let of_sample = (self.points - 1) as f64;
+        [
+            ("rsquare", real_json(Part::rsquare(self.off, self.spread))),
+            ("slope", real_json(self.line.slope)),
+            ("interception", real_json(self.line.interception)),
+            ("variance", real_json(self.spread / of_sample)),
+            ("rvariance", real_json(self.off / of_sample)),
+        ]
+    }
+}
+
+/// Two lines, each through one part of the series, of which the first ends where both together fit best.
+struct TwoLines {
+    /// The last point of the left part.
+    split: usize,
+    left: Part,
+    right: Part,
+    values: Vec<f64>,
+}
+
+impl TwoLines {
+    /// `None` for a series that does not have two points for each line.
+    fn through(text: Option<&str>) -> Option<TwoLines> {
+        /// A longer series is not searched: the work grows with the square of its length.
+        const POINTS_MAX: usize = 10_000;
+        let values = complete(text)?;
+        if values.len() < 4 || values.len() > POINTS_MAX {
+            return None;
+        }
+        let parts = |split: usize| Some((split, Part::of(&values[..=split])?, Part::of(&values[split + 1..])?));
+        let found = (1..values.len() - 2).filter_map(parts);
+        let (split, left, right) = found.min_by(|a, b| (a.1.off + a.2.off).total_cmp(&(b.1.off + b.2.off)))?;
+        Some(TwoLines { split, left, right, values })
+    }
+
+    /// What is said of both lines together.
+    fn whole(&self) -> [(&'static str, String); 5] {
+        let average = mean(&self.values);
+        let spread: f64 = self.values.iter().map(|v| (v - average).powi(2)).sum();
+        let off = self.left.off + self.right.off;
+        let of_sample = (self.values.len() - 1) as f64;
+        let left = (0..=self.split).map(|i| self.left.line.at(i));
+        let right = (0..self.values.len() - self.split - 1).map(|i| self.right.line.at(i));
+        [
+            ("rsquare", real_json(Part::rsquare(off, spread))),
+            ("split_idx", self.split.to_string()),
+            ("variance", real_json(spread / of_sample)),
+            ("rvariance", real_json(off / of_sample)),
+            ("line_fit", array_of_reals(left.chain(right))),
+        ]
+    }
+}
+
+pub static FIT_2LINES: Kernel = Kernel::new("kql_series_fit_2lines", Type::Dynamic, |args| {
+    let series = args.strings(0);
+    Ok(args.make_strings(|i| {
+        let lines = TwoLines::through(series.get(i))?;
+        let all = lines.whole().into_iter().chain(lines.right.values()).chain(lines.left.values());
+        Some(json::array(all.map(|(_, value)| value)))
+    }))
+});
+pub static FIT_2LINES_DYNAMIC: Kernel = Kernel::new("kql_series_fit_2lines_dynamic", Type::Dynamic, |args| {
+    let series = args.strings(0);
+    let named = |values: [(&'static str, String); 5]| values.map(|(name, value)| (name.to_owned(), value));
+    Ok(args.make_strings(|i| {
+        let lines = TwoLines::through(series.get(i))?;
+        let sides = [("right", &lines.right), ("left", &lines.left)];
+        let sides = sides.map(|(name, part)| (name.to_owned(), json::bag(named(part.values()))));
+        Some(json::bag(named(lines.whole()).into_iter().chain(sides)))
+    }))
+});
+
 /// The percentile of sorted values, interpolated between neighbours.
 fn percentile(sorted: &[f64], percent: f64) -> f64 {
     let rank = percent / 100.0 * (sorted.len() - 1) as f64;
