@@ -14,6 +14,7 @@ pub mod functions;
 mod graph;
 pub mod json;
 mod memory;
+mod mining;
 mod range;
 mod scan;
 pub mod session;

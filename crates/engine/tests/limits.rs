@@ -39,6 +39,7 @@ async fn all_queries_together_have_a_bound_too() {
 async fn what_can_spill_does() {
     let limits = Limits { query_memory_bytes: 24 << 20, parallelism: 1, ..Limits::default() };
     let session = Session::new(limits).expect("a session");
-    let sorted = "range n from 1 to 600000 step 1 | extend s = strcat('a long text that takes room ', hash(n)) | sort by s asc";
+    let sorted =
+        "range n from 1 to 600000 step 1 | extend s = strcat('a long text that takes room ', hash(n)) | sort by s asc";
     assert_eq!(count(&session, sorted).await, Ok(600_000));
 }

@@ -201,6 +201,8 @@ pub enum OperatorKind {
     MakeSeries(MakeSeries),
     /// `as name`: the rows so far, by a name that the rest of the statement may use.
     As(Name),
+    /// `reduce by text`: the patterns of texts.
+    Reduce(Reduce),
     /// `consume`: reads all rows and gives none.
     Consume,
     Sample(Expr),
@@ -288,6 +290,16 @@ pub struct Union {
     pub with_source: Option<Name>,
     pub is_fuzzy: bool,
     pub legs: Vec<UnionLeg>,
+}
+
+/// `reduce [kind=source] by text [with threshold=0.1, characters="-"]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reduce {
+    /// True for `kind=source`: the rows stay, each with its pattern.
+    pub keeps_source: bool,
+    pub by: NamedExpr,
+    pub threshold: Option<Expr>,
+    pub characters: Option<Expr>,
 }
 
 /// `macro-expand group as scope (statements)`: the statements for each database of a group, all rows together.

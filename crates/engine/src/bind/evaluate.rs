@@ -53,6 +53,9 @@ impl<'q> Binder<'q> {
             | "sequence_detect"
             | "session_count"
             | "sliding_window_counts" => self.analytics(input, evaluate, span, names),
+            "autocluster" => self.autocluster(input, evaluate, span, names),
+            "basket" => self.basket(input, evaluate, span, names),
+            "diffpatterns" => self.diffpatterns(input, evaluate, span, names),
             "dcount_intersect" => self.dcount_intersect(input, evaluate, span, names),
             "preview" | "funnel_sequence" => {
                 let message = format!("{}() has several results; nothing can follow it", evaluate.plugin.text);

@@ -22,6 +22,7 @@ mod groupwise;
 mod ip_lookup;
 mod join;
 mod make_series;
+mod mining;
 mod mv_expand;
 mod naming;
 mod operators;

@@ -464,6 +464,7 @@ impl<'q> Binder<'q> {
             OperatorKind::ParseKv(parse) => self.parse_kv(input, parse, span, names),
             OperatorKind::MakeSeries(series) => self.make_series(input, series, span, names),
             OperatorKind::As(_) => Ok(input),
+            OperatorKind::Reduce(reduce) => self.reduce(input, reduce, span, names),
             OperatorKind::Consume => input.limit(0, span),
             OperatorKind::Sample(count) => {
                 let count = self.row_count(count, &scope)?;
@@ -745,7 +746,7 @@ fn schema_rows(columns: &[Column], span: Span) -> Result<Relation> {
 }
 
 /// Rows that are known when the query is bound, in their order.
-fn constant_rows(name: &str, schema: &[types::Column], batch: RecordBatch, span: Span) -> Result<Relation> {
+pub(super) fn constant_rows(name: &str, schema: &[types::Column], batch: RecordBatch, span: Span) -> Result<Relation> {
     let table = MemTable::try_new(arrow_schema(schema), vec![vec![batch]]).map_err(|e| internal(span, &e))?;
     let builder = LogicalPlanBuilder::scan(TableReference::bare(name), provider_as_source(Arc::new(table)), None)
         .map_err(|e| internal(span, &e))?;

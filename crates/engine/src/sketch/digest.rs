@@ -5,7 +5,7 @@
 
 use crate::json;
 use kql::Type;
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 /// More distinct values than these are joined.
 const EXACT_MAX: usize = 1024;
@@ -49,21 +49,21 @@ impl Digest {
     }
 
     pub fn parse(text: &str) -> Option<Digest> {
-        let Value::Array(parts) = serde_json::from_str(text).ok()? else { return None };
-        let [header, means, weights] = parts.as_slice() else { return None };
-        let number = header.as_array()?.first()?.as_u64()?;
-        let (of, _) = KINDS.into_iter().find(|(_, known)| *known == number)?;
-        let mut digest = Digest::new(of);
-        let (means, weights) = (means.as_array()?, weights.as_array()?);
+        // Numbers are read from their texts, to the last bit.
+        type Parts = (Vec<u64>, Vec<Box<RawValue>>, Vec<u64>);
+        let (header, means, weights): Parts = serde_json::from_str(text).ok()?;
+        let (of, _) = KINDS.into_iter().find(|(_, known)| header.first() == Some(known))?;
         if means.len() != weights.len() {
             return None;
         }
+        let mut digest = Digest::new(of);
         for (mean, weight) in means.iter().zip(weights) {
+            let mean = json::to_text(mean.get());
             let key = match of {
-                Type::Real => mean.as_f64().or_else(|| mean.as_str()?.parse().ok()).map(real_key),
-                _ => mean.as_i64(),
+                Type::Real => mean.parse().ok().map(real_key),
+                _ => mean.parse().ok(),
             };
-            digest.add(key?, weight.as_u64()?);
+            digest.add(key?, weight);
         }
         Some(digest)
     }

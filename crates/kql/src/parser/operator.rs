@@ -4,8 +4,8 @@ use super::Parser;
 use crate::token::{Symbol, TokenKind};
 use crate::tree::{
     Evaluate, Expr, ExprKind, ForkLeg, Join, MacroExpand, MakeSeries, MvExpand, MvExpandColumn, Name, NamedExpr,
-    NestedLevel, Operator, OperatorKind, Pipeline, PluginSchema, ReorderKey, SeriesAggregate, SortKey, Source, Union,
-    UnionLeg,
+    NestedLevel, Operator, OperatorKind, Pipeline, PluginSchema, Reduce, ReorderKey, SeriesAggregate, SortKey, Source,
+    Union, UnionLeg,
 };
 use crate::{Diagnostic, Span};
 
@@ -16,7 +16,6 @@ const KNOWN: &[&str] = &[
     "graph-merge",
     "inline_external_table",
     "partition-by",
-    "reduce",
     "execute-and-cache",
     "graph",
     "__partitionby",
@@ -48,6 +47,7 @@ const SUPPORTED: &[&str] = &[
     "render",
     "as",
     "consume",
+    "reduce",
     "getschema",
     "invoke",
     "lookup",
@@ -208,6 +208,7 @@ impl Parser<'_> {
                 self.hints(&[]);
                 OperatorKind::As(self.name("a name for the rows"))
             }
+            "reduce" => self.reduce(),
             "consume" => {
                 self.hints(&["decodeblocks"]);
                 OperatorKind::Consume
@@ -492,6 +493,34 @@ impl Parser<'_> {
             return UnionLeg::Wildcard(self.name_pattern());
         }
         UnionLeg::Pipeline(self.operand_pipeline())
+    }
+
+    fn reduce(&mut self) -> OperatorKind {
+        let mut keeps_source = false;
+        for (name, value) in self.hints(&["kind"]) {
+            keeps_source = self.word_of(value).is_some_and(|word| word.text == "source");
+            if !keeps_source {
+                self.report(Diagnostic::syntax(name.span, "the only kind of 'reduce' is 'source'"));
+            }
+        }
+        self.expect_word("by");
+        let mut reduce = Reduce { keeps_source, by: self.named_expression(), threshold: None, characters: None };
+        if self.take_word("with") {
+            loop {
+                let name = self.name("'threshold' or 'characters'");
+                self.expect_symbol(Symbol::Equal);
+                let value = self.expression();
+                match name.text.as_str() {
+                    "threshold" => reduce.threshold = Some(value),
+                    "characters" => reduce.characters = Some(value),
+                    _ => self.report(Diagnostic::syntax(name.span, "expected 'threshold' or 'characters'")),
+                }
+                if !self.take_symbol(Symbol::Comma) {
+                    break;
+                }
+            }
+        }
+        OperatorKind::Reduce(reduce)
     }
 
     fn fork(&mut self) -> OperatorKind {

@@ -301,7 +301,7 @@ fn push_database(table: &mut Table, name: &str, current: &str) {
         text("ReadWrite"),
         text(""),
         "false".to_owned(),
-        text(&id.to_string()),
+        text(id.to_string()),
         text(""),
         text(""),
     ]);
