@@ -176,9 +176,7 @@ mod tests {
 
     fn of(range: std::ops::Range<u64>) -> Distinct {
         let mut distinct = Distinct::with_accuracy(1).expect("an accuracy");
-        range.for_each(|n| {
-            distinct.add(n.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31).wrapping_mul(0xbf58_476d_1ce4_e5b9))
-        });
+        range.for_each(|n| distinct.add(twox_hash::XxHash64::oneshot(0, &n.to_le_bytes())));
         distinct
     }
 
