@@ -2,6 +2,7 @@
 
 use crate::bind::{Binder, Bound, Stop, SubqueryResult, Surroundings, Visualization};
 use crate::catalog::Catalog;
+use crate::external::ExternalReader;
 use crate::memory::{QueryMemory, SharedMemory};
 use crate::types::Column;
 use datafusion::arrow::array::RecordBatch;
@@ -69,13 +70,15 @@ pub struct Session {
 }
 
 /// What a request says beside the query.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct QueryOptions {
     /// What `now()` means, in ticks; the time of the call where none is given.
     pub now_ticks: Option<i64>,
     /// The values of `declare query_parameters(...)`, by name: literals of KQL, or texts.
     pub parameters: HashMap<String, String>,
     pub caller: Caller,
+    /// What reads `externaldata`; without it, such queries are refused.
+    pub external: Option<Arc<dyn ExternalReader>>,
 }
 
 /// Who asks, and where.
@@ -194,12 +197,22 @@ impl Session {
             match outcome {
                 Ok(bound) => break bound,
                 Err(Stop::Diagnostic(diagnostic)) => return Err(Error::Query(vec![*diagnostic])),
-                Err(Stop::Needs(_)) if known.len() >= SUBQUERIES_MAX => {
+                Err(Stop::Needs(_) | Stop::Fetch { .. }) if known.len() >= SUBQUERIES_MAX => {
                     return Err(Error::Run(format!("the query depends on more than {SUBQUERIES_MAX} others")));
                 }
                 Err(Stop::Needs(subquery)) => {
                     let answer = self.run(*subquery, runtime.clone()).await?.collect().await?;
                     known.push(SubqueryResult { columns: answer.columns, batches: answer.batches });
+                }
+                Err(Stop::Fetch { wanted, span }) => {
+                    let Some(reader) = &options.external else {
+                        let diagnostic = Diagnostic::unsupported(span, "externaldata");
+                        let hint = "This server reads nothing from elsewhere; its owner can allow hosts.";
+                        return Err(Error::Query(vec![diagnostic.with_hint(hint)]));
+                    };
+                    let columns = wanted.columns.clone();
+                    let batches = reader.read(*wanted).await.map_err(Error::Run)?;
+                    known.push(SubqueryResult { columns, batches });
                 }
             }
         };
@@ -238,7 +251,7 @@ impl Session {
         let mut bound = match outcome {
             Ok(bound) => bound,
             Err(Stop::Diagnostic(diagnostic)) => return Err(Error::Query(vec![*diagnostic])),
-            Err(Stop::Needs(_)) => {
+            Err(Stop::Needs(_) | Stop::Fetch { .. }) => {
                 return Err(Error::Run("a prepared query cannot depend on the result of another".to_owned()));
             }
         };

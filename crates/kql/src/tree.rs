@@ -223,6 +223,7 @@ pub enum OperatorKind {
     GraphWhereEdges(Expr),
     GraphMarkComponents(GraphComponents),
     GraphToTable(Vec<GraphTable>),
+    ExternalData(ExternalData),
     /// `entity_group [database("a"), database("b")]`.
     EntityGroup(Vec<Expr>),
     MacroExpand(MacroExpand),
@@ -290,6 +291,14 @@ pub struct Union {
     pub with_source: Option<Name>,
     pub is_fuzzy: bool,
     pub legs: Vec<UnionLeg>,
+}
+
+/// `externaldata (columns) [addresses] with (format="csv")`: rows of files elsewhere.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ExternalData {
+    pub columns: Vec<ColumnDeclaration>,
+    pub addresses: Vec<Expr>,
+    pub properties: Vec<(Name, Expr)>,
 }
 
 /// `reduce [kind=source] by text [with threshold=0.1, characters="-"]`.

@@ -6,6 +6,7 @@
 
 mod api;
 pub mod auth;
+pub mod external;
 pub mod kusto;
 pub mod listen;
 pub mod queries;

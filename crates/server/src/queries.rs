@@ -5,6 +5,7 @@
 
 use crate::query_log::QueryLog;
 use engine::catalog::Catalog;
+use engine::external::ExternalReader;
 use engine::{Caller, QueryOptions, Rows, Session};
 use kql::tree::{Expr, ExprKind, Literal, Statement};
 use serde_json::Value;
@@ -154,13 +155,15 @@ pub enum Failed {
 pub struct Queries {
     session: Session,
     runtime: Handle,
+    /// What reads `externaldata`, where that is allowed.
+    external: Option<Arc<dyn ExternalReader>>,
     pub log: Arc<QueryLog>,
 }
 
 impl Queries {
     /// `runtime` should not be the one that answers requests: queries keep its threads busy.
-    pub fn new(session: Session, runtime: Handle) -> Queries {
-        Queries { session, runtime, log: Arc::default() }
+    pub fn new(session: Session, runtime: Handle, external: Option<Arc<dyn ExternalReader>>) -> Queries {
+        Queries { session, runtime, external, log: Arc::default() }
     }
 
     /// Runs `text` and makes a `T` of the rows of each result, with whatever else `finish` says of them. What is still
@@ -181,7 +184,12 @@ impl Queries {
         let session = self.session.clone();
         let logged = database.clone();
         let limits = properties.limits;
-        let options = QueryOptions { now_ticks: None, parameters: properties.parameters, caller: properties.caller };
+        let options = QueryOptions {
+            now_ticks: None,
+            parameters: properties.parameters,
+            caller: properties.caller,
+            external: self.external.clone(),
+        };
         let mut task = JoinSet::new();
         let shown = text.clone();
         let handle = task.spawn_on(

@@ -4,11 +4,13 @@ use crate::Failure;
 use crate::settings::{Endpoints, Instance, default_data_folder};
 use clap::Args;
 use detect::{Detector, Pipeline, Settings, builtin};
+use engine::external::ExternalReader;
 use engine::{Limits, Session};
 use hub::Registry;
 use hub::https::Door;
 use iothub::ConnectionString;
 use server::auth::AdminToken;
+use server::external::AllowedHosts;
 use server::queries::Queries;
 use server::{Services, listen, tls};
 use std::net::SocketAddr;
@@ -47,6 +49,9 @@ pub struct Options {
     /// Store the raw events that devices send, in SecurityIoTRawEvent.
     #[arg(long, env = "TURNSTONE_RAW_EVENTS")]
     raw_events: bool,
+    /// A host that queries may read files from with 'externaldata', as host or host:port; may be given several times.
+    #[arg(long, env = "TURNSTONE_EXTERNAL_DATA_HOSTS", value_name = "HOST", value_delimiter = ',')]
+    external_data_host: Vec<String>,
     /// Start no agent for this machine itself.
     #[arg(long, env = "TURNSTONE_NO_AGENT")]
     no_agent: bool,
@@ -108,9 +113,10 @@ async fn serve(options: Options, query_threads: Handle) -> Result<(), Failure> {
     let pipeline =
         Pipeline::start(workspaces.clone(), session.clone(), detector, settings).await.map_err(Failure::run)?;
     let door = Arc::new(Door { registry: registry.clone(), intake: Arc::new(pipeline) });
+    let external = AllowedHosts::new(&options.external_data_host).map(|hosts| hosts as Arc<dyn ExternalReader>);
     let services = Services {
         workspaces: workspaces.clone(),
-        queries: Queries::new(session, query_threads),
+        queries: Queries::new(session, query_threads, external),
         admin_token,
         default_database: DATABASE.to_owned(),
     };

@@ -45,6 +45,36 @@ pub fn parse_csv(columns: &[Column], bytes: &[u8], separator: u8) -> crate::Resu
     rejects.finish(builder)
 }
 
+/// Reads each line that is not empty as one text, the first column.
+pub fn parse_lines(columns: &[Column], bytes: &[u8]) -> crate::Result<Parsed> {
+    let mut builder = BatchBuilder::new(columns);
+    let mut rejects = Rejects::default();
+    for (i, line) in bytes.split(|b| *b == b'\n').enumerate() {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        match std::str::from_utf8(line) {
+            Ok("") => {}
+            Ok(text) => push_first(&mut builder, text),
+            Err(error) => rejects.add(i + 1, format!("not UTF-8: {error}")),
+        }
+    }
+    rejects.finish(builder)
+}
+
+/// Reads everything as one text, the first column.
+pub fn parse_whole(columns: &[Column], bytes: &[u8]) -> crate::Result<Parsed> {
+    let mut builder = BatchBuilder::new(columns);
+    let mut rejects = Rejects::default();
+    match std::str::from_utf8(bytes) {
+        Ok(text) => push_first(&mut builder, text),
+        Err(error) => rejects.add(1, format!("not UTF-8: {error}")),
+    }
+    rejects.finish(builder)
+}
+
+fn push_first(builder: &mut BatchBuilder, text: &str) {
+    builder.push(|column, _| (column == 0).then(|| Value::String(text.to_owned())));
+}
+
 /// Reads JSON objects, one a line or in any layout, or arrays of them: columns by name. A line that is no JSON
 /// object is rejected alone.
 pub fn parse_json(columns: &[Column], bytes: &[u8]) -> crate::Result<Parsed> {

@@ -412,7 +412,7 @@ fn rows_of(schema: &[types::Column], cells: Vec<Vec<ScalarValue>>, span: Span) -
     });
     let arrays = arrays.collect::<datafusion::common::Result<Vec<_>>>().map_err(|e| internal(span, &e))?;
     let batch = RecordBatch::try_new(arrow, arrays).map_err(|e| internal(span, &e.into()))?;
-    constant_rows("patterns", schema, batch, span)
+    constant_rows("patterns", schema, vec![batch], span)
 }
 
 fn template_columns() -> [types::Column; 3] {
@@ -428,7 +428,7 @@ fn template_rows(found: &[Template], span: Span) -> Result<Relation> {
     ];
     let schema = template_columns();
     let batch = RecordBatch::try_new(arrow_schema(&schema), arrays).map_err(|e| internal(span, &e.into()))?;
-    constant_rows("templates", &schema, batch, span)
+    constant_rows("templates", &schema, vec![batch], span)
 }
 
 /// Each text with its template.
@@ -444,5 +444,5 @@ fn member_rows(found: &[Template], texts: &[(String, u64)], span: Span) -> Resul
     let mut schema = vec![types::Column::new("$member", Type::String)];
     schema.extend(template_columns());
     let batch = RecordBatch::try_new(arrow_schema(&schema), arrays).map_err(|e| internal(span, &e.into()))?;
-    constant_rows("templates", &schema, batch, span)
+    constant_rows("templates", &schema, vec![batch], span)
 }

@@ -13,6 +13,7 @@ mod constant;
 mod databases;
 mod evaluate;
 mod expression;
+mod external;
 mod find;
 mod fork;
 mod geo_lookup;
@@ -42,6 +43,7 @@ mod union;
 mod window;
 
 use crate::catalog::{Catalog, StoredFunction};
+use crate::external::ExternalData;
 use crate::session::Caller;
 use crate::types;
 use datafusion::arrow::array::RecordBatch;
@@ -68,6 +70,8 @@ pub(crate) enum Stop {
     Diagnostic(Box<Diagnostic>),
     /// The next subquery must be run first.
     Needs(Box<Bound>),
+    /// Rows from elsewhere must be read first, in the place of the next subquery.
+    Fetch { wanted: Box<ExternalData>, span: Span },
 }
 
 impl From<Diagnostic> for Stop {
@@ -441,7 +445,7 @@ impl<'q> Binder<'q> {
                 let message = format!("in the function '{}': {}", stored.name, inner.message);
                 Stop::Diagnostic(Box::new(Diagnostic { message, span, ..*inner }))
             }
-            needs @ Stop::Needs(_) => needs,
+            other => other,
         })
     }
 

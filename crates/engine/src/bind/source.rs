@@ -278,7 +278,7 @@ impl<'q> Binder<'q> {
         });
         let arrays = arrays.collect::<datafusion::common::Result<Vec<_>>>().map_err(|e| internal(span, &e))?;
         let batch = RecordBatch::try_new(arrow.clone(), arrays).map_err(|e| internal(span, &e.into()))?;
-        constant_rows("datatable", &schema, batch, span)
+        constant_rows("datatable", &schema, vec![batch], span)
     }
 
     /// A cell of a `datatable`, in its column's type.
@@ -351,6 +351,7 @@ impl<'q> Binder<'q> {
         let Some(input) = input else {
             return match &operator.kind {
                 OperatorKind::Print(items) => self.print(items, span, names),
+                OperatorKind::ExternalData(external) => self.external_data(external, span, names),
                 OperatorKind::MacroExpand(expand) => self.macro_expand(expand, span, names),
                 OperatorKind::EntityGroup(_) => {
                     let diagnostic = Diagnostic::semantic(span, "a group of databases has no rows");
@@ -513,6 +514,7 @@ impl<'q> Binder<'q> {
             | OperatorKind::GraphToTable(_) => Err(needs_graph(span)),
             OperatorKind::Print(_)
             | OperatorKind::Range { .. }
+            | OperatorKind::ExternalData(_)
             | OperatorKind::MacroExpand(_)
             | OperatorKind::EntityGroup(_) => Err(Diagnostic::syntax(span, "this operator takes no rows").into()),
             OperatorKind::Fork(_) | OperatorKind::Facet { .. } => {
@@ -742,12 +744,17 @@ fn schema_rows(columns: &[Column], span: Span) -> Result<Relation> {
         strings(columns.iter().map(|c| c.column_type.name()).collect()),
     ];
     let batch = RecordBatch::try_new(arrow_schema(&schema), arrays).map_err(|e| internal(span, &e.into()))?;
-    constant_rows("getschema", &schema, batch, span)
+    constant_rows("getschema", &schema, vec![batch], span)
 }
 
 /// Rows that are known when the query is bound, in their order.
-pub(super) fn constant_rows(name: &str, schema: &[types::Column], batch: RecordBatch, span: Span) -> Result<Relation> {
-    let table = MemTable::try_new(arrow_schema(schema), vec![vec![batch]]).map_err(|e| internal(span, &e))?;
+pub(super) fn constant_rows(
+    name: &str,
+    schema: &[types::Column],
+    batches: Vec<RecordBatch>,
+    span: Span,
+) -> Result<Relation> {
+    let table = MemTable::try_new(arrow_schema(schema), vec![batches]).map_err(|e| internal(span, &e))?;
     let builder = LogicalPlanBuilder::scan(TableReference::bare(name), provider_as_source(Arc::new(table)), None)
         .map_err(|e| internal(span, &e))?;
     let relation = Relation::new(builder, schema.iter().map(Column::from).collect());

@@ -47,7 +47,7 @@ impl Binder<'_> {
         self.needs_single_stream |= inner.needs_single_stream;
         bound.map_err(|stop| match stop {
             Stop::Diagnostic(inner) => Stop::Diagnostic(Box::new(Diagnostic { span, ..*inner })),
-            needs @ Stop::Needs(_) => needs,
+            other => other,
         })
     }
 }

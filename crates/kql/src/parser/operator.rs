@@ -3,16 +3,15 @@
 use super::Parser;
 use crate::token::{Symbol, TokenKind};
 use crate::tree::{
-    Evaluate, Expr, ExprKind, ForkLeg, Join, MacroExpand, MakeSeries, MvExpand, MvExpandColumn, Name, NamedExpr,
-    NestedLevel, Operator, OperatorKind, Pipeline, PluginSchema, Reduce, ReorderKey, SeriesAggregate, SortKey, Source,
-    Union, UnionLeg,
+    Evaluate, Expr, ExprKind, ExternalData, ForkLeg, Join, MacroExpand, MakeSeries, MvExpand, MvExpandColumn, Name,
+    NamedExpr, NestedLevel, Operator, OperatorKind, Pipeline, PluginSchema, Reduce, ReorderKey, SeriesAggregate,
+    SortKey, Source, Union, UnionLeg,
 };
 use crate::{Diagnostic, Span};
 
 /// Operators that KQL has and that are refused by name; see the issue tracker for when they come.
 const KNOWN: &[&str] = &[
     "assert-schema",
-    "externaldata",
     "graph-merge",
     "inline_external_table",
     "partition-by",
@@ -109,7 +108,7 @@ impl Parser<'_> {
         let is_operator = match word {
             "print" | "union" | "find" | "search" => starts_operand,
             "range" => matches!(next, TokenKind::Name | TokenKind::Symbol(Symbol::OpenBracket)),
-            "externaldata" => *next == TokenKind::Symbol(Symbol::OpenParen),
+            "externaldata" | "external_data" => *next == TokenKind::Symbol(Symbol::OpenParen),
             "evaluate" => *next == TokenKind::Name,
             "inline_external_table" => matches!(next, TokenKind::Symbol(Symbol::OpenParen) | TokenKind::Name),
             "entity_group" => *next == TokenKind::Symbol(Symbol::OpenBracket),
@@ -128,6 +127,7 @@ impl Parser<'_> {
             "evaluate" => self.evaluate(),
             "search" => self.search(),
             "find" => OperatorKind::Find(self.find()),
+            "externaldata" | "external_data" => OperatorKind::ExternalData(self.external_data()),
             "entity_group" => OperatorKind::EntityGroup(self.entities()),
             "macro-expand" => self.macro_expand(),
             _ => self.refuse(&word, span),
@@ -441,6 +441,34 @@ impl Parser<'_> {
                 _ => union.with_source = self.word_of(value),
             }
         }
+    }
+
+    fn external_data(&mut self) -> ExternalData {
+        self.expect_symbol(Symbol::OpenParen);
+        let columns = self.comma_separated(Self::column_declaration);
+        self.expect_symbol(Symbol::CloseParen);
+        self.expect_symbol(Symbol::OpenBracket);
+        let mut addresses = Vec::new();
+        while !self.silenced && !self.at_end() && !self.at_symbol(Symbol::CloseBracket) {
+            addresses.push(self.expression());
+            // Old queries have no commas between addresses.
+            self.take_symbol(Symbol::Comma);
+        }
+        self.expect_symbol(Symbol::CloseBracket);
+        let mut properties = Vec::new();
+        if self.at_word("with") && self.peek_ahead(1).kind == TokenKind::Symbol(Symbol::OpenParen) {
+            self.at += 2;
+            while !self.silenced && !self.at_end() && !self.at_symbol(Symbol::CloseParen) {
+                let name = self.name("the name of a property");
+                self.expect_symbol(Symbol::Equal);
+                properties.push((name, self.expression()));
+                if !self.take_symbol(Symbol::Comma) {
+                    break;
+                }
+            }
+            self.expect_symbol(Symbol::CloseParen);
+        }
+        ExternalData { columns, addresses, properties }
     }
 
     /// `[database("a"), database("b")]`.
