@@ -341,7 +341,7 @@ def test_every_command_explains_itself(command):
 
 
 def test_an_unknown_command_is_refused(tmp_path):
-    for arguments in (["upp"], ["query"], ["query", "--formt", "csv", "print 1"]):
+    for arguments in (["upp"], ["query", "--formt", "csv", "print 1"]):
         outcome = turnstone(*arguments)
         assert outcome.returncode == WRONG_USE
         assert outcome.stderr

@@ -163,8 +163,9 @@ impl Client {
             Value::Array(tables) => tables,
             _ => Vec::new(),
         };
-        // Behind the results stand their properties, the status and the table of contents.
-        if path.ends_with("query") {
+        // Behind the results of a query stand their properties, the status and the table of contents. A command has
+        // these where a query follows it.
+        if tables.last().is_some_and(|last| last["Columns"][0]["ColumnName"] == "Ordinal") {
             tables.truncate(tables.len().saturating_sub(3));
         }
         let mut missing = None;

@@ -11,6 +11,7 @@ mod output;
 mod query;
 mod rule;
 mod settings;
+mod shell;
 mod up;
 
 use clap::{Parser, Subcommand};

@@ -1,12 +1,16 @@
-//! `turnstone query`.
+//! `turnstone query`: one query, or a shell.
 
 use crate::Failure;
 use crate::client::{Client, ServerOptions};
 use crate::files;
 use crate::output::{Format, Result as Table};
+use crate::shell::{self, Source};
 use clap::Args;
+use engine::catalog::FixedCatalog;
 use engine::cells::Cells;
 use engine::{Answer, Limits, Session};
+use serde_json::Value;
+use std::collections::BTreeMap;
 use std::io::{IsTerminal, Read};
 
 #[derive(Args)]
@@ -14,10 +18,11 @@ use std::io::{IsTerminal, Read};
   turnstone query 'SecurityAlert | where TimeGenerated > ago(7d) | summarize count() by AlertSeverity'
   turnstone query --format csv 'SecurityRecommendation | take 10' > recommendations.csv
   turnstone query --file Logins=logins.csv 'Logins | where Result == \"Fail\" | count'
-  echo 'print now()' | turnstone query -")]
+  echo 'print now()' | turnstone query -
+  turnstone query                          a shell: history, completion, several lines")]
 pub struct Options {
-    /// The query; '-' reads it from standard input.
-    query: String,
+    /// The query; '-' reads it from standard input. Without one, a shell begins.
+    query: Option<String>,
     /// Query a file instead of a server: NAME=PATH, for .csv (with a header), .json (one object a line) or .parquet.
     /// May be given several times.
     #[arg(long = "file", value_name = "NAME=PATH")]
@@ -33,22 +38,23 @@ pub struct Options {
 }
 
 pub fn run(options: &Options) -> Result<(), Failure> {
-    let mut text = options.query.clone();
-    if text == "-" {
-        text.clear();
-        std::io::stdin().read_to_string(&mut text).map_err(Failure::run)?;
-    }
     let fallback = if std::io::stdout().is_terminal() { Format::Table } else { Format::Csv };
     let format = options.format.unwrap_or(fallback);
-    let mut missing = None;
-    let tables = if options.files.is_empty() {
-        let client = Client::new(&options.server)?;
-        let answer = client.query(&options.workspace, &text).map_err(|refused| explain(refused.into(), &text))?;
-        missing = answer.missing;
-        answer.tables.iter().map(Table::from_kusto).collect()
+    let source: Box<dyn Source> = if options.files.is_empty() {
+        Box::new(OfServer { client: Client::new(&options.server)?, workspace: options.workspace.clone() })
     } else {
-        on_files(&options.files, &text)?
+        Box::new(OfFiles::open(&options.files)?)
     };
+    let text = match options.query.as_deref() {
+        None if std::io::stdin().is_terminal() => return shell::run(source.as_ref(), format),
+        None | Some("-") => {
+            let mut text = String::new();
+            std::io::stdin().read_to_string(&mut text).map_err(Failure::run)?;
+            text
+        }
+        Some(text) => text.to_owned(),
+    };
+    let (tables, missing) = source.ask(&text)?;
     for (i, table) in tables.iter().enumerate() {
         if i > 0 {
             println!();
@@ -56,6 +62,76 @@ pub fn run(options: &Options) -> Result<(), Failure> {
         print!("{}", table.print(format));
     }
     missing.map_or(Ok(()), |why| Err(Failure::run(why)))
+}
+
+/// A workspace of a server.
+struct OfServer {
+    client: Client,
+    workspace: String,
+}
+
+impl Source for OfServer {
+    fn ask(&self, text: &str) -> Result<(Vec<Table>, Option<String>), Failure> {
+        let answer = self.client.query(&self.workspace, text).map_err(|refused| explain(refused.into(), text))?;
+        Ok((answer.tables.iter().map(Table::from_kusto).collect(), answer.missing))
+    }
+
+    fn names(&self) -> BTreeMap<String, Vec<String>> {
+        // Without the names, nothing is completed; the first query will say what is wrong.
+        let command = format!(".show database ['{}'] schema as json", self.workspace.replace('\'', "\\'"));
+        let Ok(answer) = self.client.query(&self.workspace, &command) else { return BTreeMap::new() };
+        let cell = answer.tables.first().and_then(|table| table["Rows"][0][0].as_str()).unwrap_or_default();
+        let document: Value = serde_json::from_str(cell).unwrap_or_default();
+        let schema = &document["Databases"][&self.workspace];
+        let names_of = |list: &Value| {
+            let names = list.as_array().into_iter().flatten().filter_map(|c| c["Name"].as_str());
+            names.map(str::to_owned).collect::<Vec<_>>()
+        };
+        let tables = schema["Tables"].as_object().into_iter().flatten();
+        let functions = schema["Functions"].as_object().into_iter().flatten();
+        tables
+            .map(|(name, table)| (name.clone(), names_of(&table["OrderedColumns"])))
+            .chain(functions.map(|(name, _)| (name.clone(), Vec::new())))
+            .collect()
+    }
+}
+
+/// Files as tables.
+struct OfFiles {
+    catalog: FixedCatalog,
+    session: Session,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl OfFiles {
+    fn open(files: &[String]) -> Result<OfFiles, Failure> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::run)?;
+        let session = Session::new(Limits::default()).map_err(Failure::run)?;
+        Ok(OfFiles { catalog: files::catalog(files)?, session, runtime })
+    }
+}
+
+impl Source for OfFiles {
+    fn ask(&self, text: &str) -> Result<(Vec<Table>, Option<String>), Failure> {
+        let failed = |error: engine::Error| match error {
+            engine::Error::Query(diagnostics) => {
+                Failure::usage(diagnostics.iter().map(|d| d.render(text)).collect::<Vec<_>>().join("\n"))
+            }
+            other => Failure::run(other),
+        };
+        self.runtime.block_on(async {
+            let mut tables = Vec::new();
+            for rows in self.session.query(&self.catalog, "files", text).await.map_err(failed)? {
+                tables.push(table(&rows.collect().await.map_err(failed)?));
+            }
+            Ok((tables, None))
+        })
+    }
+
+    fn names(&self) -> BTreeMap<String, Vec<String>> {
+        let columns = |table: &engine::catalog::Table| table.columns.iter().map(|c| c.name.clone()).collect();
+        self.catalog.tables.iter().map(|(name, table)| (name.clone(), columns(table))).collect()
+    }
 }
 
 /// Shows where in the query the fault is: by this program's own parser, or by the place that the server names.
@@ -83,25 +159,6 @@ fn named_place(message: &str, text: &str) -> Option<kql::Diagnostic> {
     let offset = text.get(before..)?.char_indices().nth(column.checked_sub(1)?)?.0 + before;
     let word = text.get(offset..)?.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len() - offset);
     Some(kql::Diagnostic::semantic(kql::Span::new(offset, offset + word.max(1)), finding.lines().next()?))
-}
-
-fn on_files(files: &[String], text: &str) -> Result<Vec<Table>, Failure> {
-    let catalog = files::catalog(files)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::run)?;
-    let session = Session::new(Limits::default()).map_err(Failure::run)?;
-    runtime.block_on(async {
-        let failed = |error: engine::Error| match error {
-            engine::Error::Query(diagnostics) => {
-                Failure::usage(diagnostics.iter().map(|d| d.render(text)).collect::<Vec<_>>().join("\n"))
-            }
-            other => Failure::run(other),
-        };
-        let mut tables = Vec::new();
-        for rows in session.query(&catalog, "files", text).await.map_err(failed)? {
-            tables.push(table(&rows.collect().await.map_err(failed)?));
-        }
-        Ok(tables)
-    })
 }
 
 fn table(answer: &Answer) -> Table {

@@ -19,7 +19,7 @@ use kql::tree::{Argument, Expr, ExprKind, Literal, Name};
 use kql::{Diagnostic, Span, Type};
 
 /// Functions bound by code in this module.
-const SPECIAL: &[&str] = &[
+pub(super) const SPECIAL: &[&str] = &[
     "ago",
     "now",
     "not",

@@ -56,6 +56,11 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+/// The names of the functions and aggregates that are bound here rather than by their signatures alone.
+pub(crate) fn special_names() -> impl Iterator<Item = &'static str> {
+    call::SPECIAL.iter().chain(summarize::KNOWN).copied()
+}
+
 /// The result of a query that another one depends on.
 #[derive(Debug, Clone)]
 pub struct SubqueryResult {

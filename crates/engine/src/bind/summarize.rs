@@ -30,7 +30,7 @@ const COLLECTED_MAX: usize = 1 << 20;
 /// Aggregates of KQL that are refused by name until they are built.
 const PLANNED: &[&str] = &["dictionary_merge"];
 
-const KNOWN: &[&str] = &[
+pub(super) const KNOWN: &[&str] = &[
     "count",
     "countif",
     "sum",

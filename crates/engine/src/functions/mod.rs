@@ -38,8 +38,15 @@ use datafusion::logical_expr::{
 };
 use datafusion::scalar::ScalarValue;
 use kql::Type;
+use std::collections::BTreeSet;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
+
+/// The names of all functions and aggregates, in order.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    let all = signature::all().map(|signature| signature.name).chain(crate::bind::special_names());
+    all.collect::<BTreeSet<_>>().into_iter()
+}
 
 /// One function over one list of argument types.
 pub struct Kernel {

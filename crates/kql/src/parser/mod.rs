@@ -11,6 +11,7 @@ mod search;
 mod statement;
 
 pub use literal::parse_guid;
+pub use operator::operators;
 
 use crate::lexer::lex;
 use crate::token::{Symbol, Token, TokenKind};

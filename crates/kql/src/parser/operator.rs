@@ -76,6 +76,11 @@ const SUPPORTED: &[&str] = &[
     "graph-to-table",
 ];
 
+/// The operators that can stand after a pipe, by name.
+pub fn operators() -> impl Iterator<Item = &'static str> {
+    SUPPORTED.iter().copied()
+}
+
 impl Parser<'_> {
     /// The operator after a pipe.
     pub(super) fn operator(&mut self) -> Operator {
