@@ -102,8 +102,7 @@ def test_what_is_not_complete_goes_on_in_the_next_line(shell):
 def test_a_mistake_is_shown_where_it_is_and_ends_nothing(shell):
     one = shell()
     one.send("Logins | where UserNme == 'ada'\r")
-    shown = one.wait_for("Did you mean 'UserName'?")
-    assert "^^^^^^^" in shown
+    assert "Did you mean 'UserName'?" in one.wait_for("^^^^^^^")
     one.send("print after = 1\r")
     one.wait_for("1 row")
 

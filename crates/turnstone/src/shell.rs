@@ -88,8 +88,6 @@ fn show(source: &dyn Source, text: &str, format: Format) {
                     println!();
                 }
                 print!("{}", table.print(format));
-                let rows = table.rows.len();
-                println!("{FAINT}{rows} row{}{PLAIN}", if rows == 1 { "" } else { "s" });
             }
             if let Some(why) = missing {
                 println!("{RED}{why}{PLAIN}");
