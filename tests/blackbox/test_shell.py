@@ -56,6 +56,13 @@ class Shell:
     def send(self, text: str):
         os.write(self.terminal, text.encode())
 
+    def ask(self, line: str, text: str) -> str:
+        """What is shown for a line, up to a text that comes; the shell waits for the next line then."""
+        self.send(line)
+        shown = self.wait_for(text)
+        self.wait_for("kql> ")
+        return shown
+
     def leave(self) -> int:
         self.send("\x04")
         return self.process.wait(ANSWER_SECONDS)
@@ -83,36 +90,28 @@ def shell(server, tmp_path):
 
 def test_queries_are_answered_one_after_the_other(shell):
     one = shell()
-    one.send("Logins | count\r")
-    assert "2" in one.wait_for("1 row")
-    one.send(".show tables | where TableName == 'Logins' | project DatabaseName\r")
-    assert "default" in one.wait_for("1 row")
-    one.send("Busy(2)\r")
-    assert "grace" in one.wait_for("1 row")
+    assert "2" in one.ask("Logins | count\r", "1 row")
+    assert "default" in one.ask(".show tables | where TableName == 'Logins' | project DatabaseName\r", "1 row")
+    assert "grace" in one.ask("Busy(2)\r", "1 row")
     assert one.leave() == 0
 
 
 def test_what_is_not_complete_goes_on_in_the_next_line(shell):
     one = shell()
     one.send("Logins |\r")
-    one.send("where N == 2 | project UserName\r")
-    assert "grace" in one.wait_for("1 row")
+    assert "grace" in one.ask("where N == 2 | project UserName\r", "1 row")
 
 
 def test_a_mistake_is_shown_where_it_is_and_ends_nothing(shell):
     one = shell()
-    one.send("Logins | where UserNme == 'ada'\r")
-    assert "Did you mean 'UserName'?" in one.wait_for("^^^^^^^")
-    one.send("print after = 1\r")
-    one.wait_for("1 row")
+    assert "Did you mean 'UserName'?" in one.ask("Logins | where UserNme == 'ada'\r", "^^^^^^^")
+    one.ask("print after = 1\r", "1 row")
 
 
 def test_names_are_completed_and_queries_remembered(shell, tmp_path):
     one = shell()
-    one.send("Logins | project UserN\t\r")
-    assert "grace" in one.wait_for("2 rows")
-    one.send("Bus\t(1) | count\r")
-    one.wait_for("1 row")
+    assert "grace" in one.ask("Logins | project UserN\t\r", "2 rows")
+    one.ask("Bus\t(1) | count\r", "1 row")
     assert one.leave() == 0
     history = tmp_path / "turnstone" / "query-history"
     assert stat.S_IMODE(history.stat().st_mode) == 0o600
@@ -125,8 +124,7 @@ def test_files_have_a_shell_too(shell, tmp_path):
     path = tmp_path / "rows.csv"
     path.write_text("a,b\n1,x\n2,y\n")
     one = shell("--file", f"Rows={path}")
-    one.send("Rows | summarize max(a)\r")
-    assert "2" in one.wait_for("1 row")
+    assert "2" in one.ask("Rows | summarize max(a)\r", "1 row")
 
 
 def test_without_a_terminal_the_query_is_read(server):
