@@ -5,13 +5,14 @@ VENV := $(TARGET)/python-venv
 # apt needs root; without it, what is missing is named and the user installs it.
 APT := $(shell [ "$$(id -u)" = 0 ] && echo apt-get || echo sudo -n apt-get)
 
-.PHONY: help run build test lint unit blackbox bench score clean-data
+.PHONY: help run build test lint unit blackbox bench score reference clean-data
 
 help:
 	@echo "make run     build, then start Turnstone with an agent for this machine"
 	@echo "make test    build, then run all tests"
 	@echo "make lint    formatting and clippy"
 	@echo "make bench   measure ingestion and the sample queries; writes docs/performance.md"
+	@echo "make reference   render docs/reference from the specifications"
 	@echo "make score   score the query language against ../shared/conformance, where it is there"
 
 # The agent reads the packet filter through nft or iptables; where there is neither, and packages can be installed
@@ -31,6 +32,10 @@ test: lint-format unit blackbox
 .PHONY: lint-format
 lint-format:
 	cargo fmt --all --check
+	python3 docs/reference/render.py --check
+
+reference:
+	python3 docs/reference/render.py
 
 lint: lint-format
 	cargo clippy --locked --workspace --all-targets -- -D warnings
