@@ -5,7 +5,7 @@ VENV := $(TARGET)/python-venv
 # apt needs root; without it, what is missing is named and the user installs it.
 APT := $(shell [ "$$(id -u)" = 0 ] && echo apt-get || echo sudo -n apt-get)
 
-.PHONY: help run build test lint unit blackbox bench score reference clean-data
+.PHONY: help run build test lint unit blackbox oracle bench score reference clean-data
 
 help:
 	@echo "make run     build, then start Turnstone with an agent for this machine"
@@ -27,7 +27,7 @@ run:
 build:
 	cargo build --locked --workspace
 
-test: lint-format unit blackbox
+test: lint-format unit blackbox oracle
 
 .PHONY: lint-format
 lint-format:
@@ -45,6 +45,16 @@ unit:
 
 blackbox: build $(VENV)/ready
 	TURNSTONE_BIN=$(TARGET)/debug $(VENV)/bin/pytest -q tests/blackbox
+
+# Queries made from a grammar, against Microsoft's language service.
+oracle: build $(VENV)/ready $(TARGET)/oracle/ready
+	TURNSTONE_BIN=$(TARGET)/debug ORACLE_MODULES=$(TARGET)/oracle/node_modules $(VENV)/bin/pytest -q tests/oracle
+
+$(TARGET)/oracle/ready: tests/oracle/package.json
+	@command -v npm >/dev/null || ($(APT) update -q && $(APT) install -y -q nodejs npm)
+	@mkdir -p $(TARGET)/oracle && cp tests/oracle/package.json $(TARGET)/oracle/
+	npm install --silent --no-package-lock --prefix $(TARGET)/oracle
+	@touch $@
 
 $(VENV)/ready: tests/requirements.txt
 	@python3 -c 'import ensurepip, venv' 2>/dev/null || ($(APT) update -q && $(APT) install -y -q python3-venv)

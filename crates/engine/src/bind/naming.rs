@@ -103,7 +103,7 @@ pub(super) fn implicit_name(expr: &Expr, columns: &[Column]) -> Option<String> {
                 return Some((*own).to_owned());
             }
             if let Some((_, prefix)) = PREFIXED.iter().find(|(f, _)| *f == name) {
-                return first().map(|argument| format!("{prefix}_{argument}"));
+                return Some(format!("{prefix}_{}", first().unwrap_or_default()));
             }
             KEEPS_FIRST.contains(&name).then(first).flatten()
         }

@@ -452,6 +452,11 @@ impl<'q> Binder<'q> {
                     }
                     _ => self.named_expressions(items, &scope, &[], false)?,
                 };
+                if let Some((name, _)) = outputs.iter().find(|(_, typed)| typed.value_type == Type::Dynamic) {
+                    let message = format!("rows cannot be told apart by '{name}', a dynamic value");
+                    let diagnostic = Diagnostic::semantic(span, message);
+                    return Err(diagnostic.with_hint("Convert it first, with tostring(...).").into());
+                }
                 distinct(input.project(outputs, span)?, span)
             }
             OperatorKind::Count => {

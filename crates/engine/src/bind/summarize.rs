@@ -621,7 +621,10 @@ impl<'q> Binder<'q> {
                 values.extend(others.map(|c| (Some(c.name.clone()), column(c))));
             } else {
                 let typed = self.expression(&argument.value, scope)?;
-                values.push((implicit_name(&argument.value, scope.columns), typed));
+                let own = implicit_name(&argument.value, scope.columns);
+                let extreme = if largest { "max" } else { "min" };
+                let key_name = implicit_name(key, scope.columns).unwrap_or_default();
+                values.push((own.or_else(|| Some(format!("{extreme}_{key_name}_arg{}", values.len()))), typed));
             }
         }
         let kind = if largest { Kind::ArgMax } else { Kind::ArgMin };
@@ -650,8 +653,15 @@ impl<'q> Binder<'q> {
                 named.extend(others.map(|c| (Some(c.name.clone()), column(c))));
             } else {
                 let typed = self.expression(&argument.value, scope)?;
-                let own = implicit_name(&argument.value, scope.columns).unwrap_or_default();
-                named.push((Some(format!("{prefix}{own}")), typed));
+                let own = implicit_name(&argument.value, scope.columns);
+                // What has no name is called after its place, but for the old names of these aggregates.
+                let shown = match (name, own) {
+                    (_, Some(own)) => Some(format!("{prefix}{own}")),
+                    ("any", None) => Some("any_".to_owned()),
+                    ("take_any", None) => Some(format!("any_arg{}", named.len())),
+                    _ => None,
+                };
+                named.push((shown, typed));
             }
         }
         Ok(self.struct_aggregate(Kind::AnyRow, named, filter, summary))

@@ -34,6 +34,8 @@ pub enum Parameter {
     Value,
     /// A value of any type but dynamic, turned into a dynamic one.
     Plain,
+    /// A value of any type but dynamic, taken as its text.
+    Scalar,
 }
 
 /// One way to call a function.
@@ -69,7 +71,9 @@ pub(super) const fn repeating(
     Signature { name, parameters, required, repeats: true, kernel }
 }
 
-use Parameter::{Bool, DateTime, Dynamic, Int, Integer, Number, Pattern, Plain, Printed, Text, TimeSpan, Value};
+use Parameter::{
+    Bool, DateTime, Dynamic, Int, Integer, Number, Pattern, Plain, Printed, Scalar, Text, TimeSpan, Value,
+};
 
 /// Every function with a plain signature.
 pub fn all() -> impl Iterator<Item = &'static Signature> {
@@ -129,19 +133,19 @@ static SIGNATURES: &[Signature] = &[
     repeating("unicode_codepoints_to_string", &[Value], 1, &array::FROM_CODEPOINTS),
     repeating("make_string", &[Value], 1, &array::FROM_CODEPOINTS),
     // Encodings and digests.
-    fixed("hash_md5", &[Printed], &codec::MD5),
-    fixed("hash_sha1", &[Printed], &codec::SHA1),
-    fixed("hash_sha256", &[Printed], &codec::SHA256),
+    fixed("hash_md5", &[Scalar], &codec::MD5),
+    fixed("hash_sha1", &[Scalar], &codec::SHA1),
+    fixed("hash_sha256", &[Scalar], &codec::SHA256),
     optional("hash", &[Integer, Integer], 1, &codec::XXHASH64_LONG),
     optional("hash", &[DateTime, Integer], 1, &codec::XXHASH64_LONG),
     optional("hash", &[TimeSpan, Integer], 1, &codec::XXHASH64_LONG),
     optional("hash", &[Number, Integer], 1, &codec::XXHASH64_REAL),
-    optional("hash", &[Printed, Integer], 1, &codec::XXHASH64),
+    optional("hash", &[Scalar, Integer], 1, &codec::XXHASH64),
     optional("hash_xxhash64", &[Integer, Integer], 1, &codec::XXHASH64_LONG),
     optional("hash_xxhash64", &[DateTime, Integer], 1, &codec::XXHASH64_LONG),
     optional("hash_xxhash64", &[TimeSpan, Integer], 1, &codec::XXHASH64_LONG),
     optional("hash_xxhash64", &[Number, Integer], 1, &codec::XXHASH64_REAL),
-    optional("hash_xxhash64", &[Printed, Integer], 1, &codec::XXHASH64),
+    optional("hash_xxhash64", &[Scalar, Integer], 1, &codec::XXHASH64),
     fixed("new_guid", &[], &codec::NEW_GUID),
     fixed("base64_decode_toarray", &[Text], &codec::DECODE_TOARRAY),
     fixed("base64_encode_fromarray", &[Dynamic], &codec::ENCODE_FROMARRAY),
@@ -363,7 +367,7 @@ impl Parameter {
     /// How well a value of `given` fits: 0 as it is, more the further it must be converted, `None` not at all.
     pub fn cost(self, given: Type) -> Option<u32> {
         Some(match (self, given) {
-            (Text | Pattern | Printed, Type::String)
+            (Text | Pattern | Printed | Scalar, Type::String)
             | (Int, Type::Int)
             | (Integer, Type::Long | Type::Int)
             | (Number, Type::Real)
@@ -372,8 +376,8 @@ impl Parameter {
             | (TimeSpan, Type::TimeSpan)
             | (Dynamic | Value, Type::Dynamic) => 0,
             (Number, Type::Long | Type::Int | Type::Decimal) => 1,
-            (Plain, Type::Dynamic) => return None,
-            (Value | Printed | Plain, _) => 1,
+            (Plain | Scalar, Type::Dynamic) => return None,
+            (Value | Printed | Plain | Scalar, _) => 1,
             (Text, Type::Dynamic) => 2,
             _ => return None,
         })
@@ -382,7 +386,7 @@ impl Parameter {
     /// The type that a value is given before the call.
     pub fn target(self) -> Type {
         match self {
-            Text | Pattern | Printed => Type::String,
+            Text | Pattern | Printed | Scalar => Type::String,
             Int | Integer => Type::Long,
             Number => Type::Real,
             Bool => Type::Bool,
@@ -396,7 +400,7 @@ impl Parameter {
     pub fn describe(self) -> &'static str {
         match self {
             Text => "a string",
-            Printed => "a value",
+            Printed | Scalar => "a value",
             Pattern => "a regular expression",
             Int => "an int",
             Integer => "an integer",
