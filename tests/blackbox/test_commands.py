@@ -165,6 +165,62 @@ def test_an_answer_can_be_queried(server, database):
     assert "expected" in refused(server, ".show tables nonsense", database)["@message"]
 
 
+def test_a_command_with_a_mistake_changes_nothing(server, database):
+    server.manage(".create table Kept (a: long)", database)
+    for command in (
+        ".drop table Kept ifexist",
+        ".drop tables Kept, Other",
+        ".drop table Kept | nosuchoperator",
+        ".create table New (a: long); .create table Newer (a: long)",
+        ".create function F() { print 1 } and more",
+        ".create table Twice (a: long, a: long)",
+        ".alter table Kept (a: long, b: long, a: long)",
+    ):
+        refused(server, command, database)
+    assert server.manage(".show tables", database).values == ["Kept"]
+    assert server.manage(".show functions", database).rows == []
+    assert server.manage(".show table Kept cslschema", database).rows[0][1] == "a:long"
+
+
+def test_columns_added_at_the_same_time_are_all_there(server, database):
+    server.manage(".create table T (a: long)", database)
+    names = [f"c{n}" for n in range(12)]
+
+    def add(name):
+        server.manage(f".create-merge table T (a: long, {name}: long)", database)
+
+    def reorder():
+        for _ in names:
+            columns = server.manage(".show table T cslschema", database).rows[0][1]
+            # Columns may have been added since; then it is refused.
+            server.admin("POST", "/v1/rest/mgmt", {"db": database, "csl": f".alter table T ({columns})"})
+
+    threads = [threading.Thread(target=add, args=(name,)) for name in names] + [threading.Thread(target=reorder)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    columns = server.manage(".show table T cslschema", database).rows[0][1]
+    assert {column.split(":")[0] for column in columns.split(",")} == {"a", *names}
+
+
+def test_a_database_that_is_not_there_is_said(server):
+    for command in (".show tables", ".show database nowhere", ".drop function F ifexists", ".create table T (a: long)"):
+        assert "nowhere" in refused(server, command, "nowhere")["@message"]
+
+
+def test_no_text_ends_the_program(server, database):
+    for text in ("print " + "[" * 200_000, "print true" + " and true" * 20_000, "print " + "(" * 200_000, "print 1" + "+1" * 50_000):
+        refused(server, text, database, "/v1/rest/query")
+        refused(server, ".show tables; " + text, database)
+    server.manage(".create table T (a: string)", database)
+    server.manage(".ingest inline into table T <| x\n;set servertimeout=zzz; print " + "[" * 100_000, database)
+    assert server.kusto("T | count", database).value == 2
+    # What machines make may be long.
+    conditions = " or ".join(f"a == '{n}'" for n in range(4000))
+    assert server.kusto(f"T | where {conditions} | count", database).value == 0
+
+
 # Rows
 
 

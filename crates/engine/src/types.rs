@@ -16,6 +16,7 @@
 //! Several Kusto types share an Arrow type, so the type of a column is always carried beside its data.
 
 use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::compute::concat_batches;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::arrow::error::ArrowError;
 use datafusion::scalar::ScalarValue;
@@ -71,7 +72,10 @@ pub fn null_value(of: Type) -> ScalarValue {
     }
 }
 
-/// The columns of a batch, by place, under the names of `columns`, which have the same types.
-pub fn renamed(batch: &RecordBatch, columns: &[Column]) -> Result<RecordBatch, ArrowError> {
-    RecordBatch::try_new(arrow_schema(columns), batch.columns().to_vec())
+/// Batches as one, their columns, by place, under the names of `columns`, which have the same types.
+pub fn renamed(batches: &[RecordBatch], columns: &[Column]) -> Result<RecordBatch, ArrowError> {
+    let schema = arrow_schema(columns);
+    let under_names = |batch: &RecordBatch| RecordBatch::try_new(schema.clone(), batch.columns().to_vec());
+    let batches = batches.iter().map(under_names).collect::<Result<Vec<_>, _>>()?;
+    concat_batches(&schema, &batches)
 }

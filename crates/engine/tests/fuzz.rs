@@ -122,11 +122,20 @@ fn deep_and_long_texts_are_read_or_refused() {
         let text = format!("print {}1{}", open.repeat(DEPTH), close.repeat(DEPTH));
         let _ = kql::parse(&text);
     }
-    let mut chain = String::from("T | where a == 0");
-    (1..DEPTH).for_each(|n| {
-        let _ = write!(chain, " or a == {n}");
-    });
-    assert!(kql::parse(&chain).diagnostics.is_empty());
+    let chain = |count: usize, operator: &str| {
+        let mut chain = String::from("T | where a == 0");
+        (1..count).for_each(|n| {
+            let _ = write!(chain, " {operator} a == {n}");
+        });
+        chain
+    };
+    for operator in ["and", "or", "+"] {
+        assert!(kql::parse(&chain(kql::MAX_CHAIN / 2, operator)).diagnostics.is_empty());
+        assert_eq!(kql::parse(&chain(10 * DEPTH, operator)).diagnostics.len(), 1);
+    }
+    for open in ["[", "(", "{", "-", "a.", "a[", "[\"a\"", "not("] {
+        let _ = kql::parse(&format!("print {}", open.repeat(10 * DEPTH)));
+    }
     let pipes = format!("T{}", " | take 1".repeat(DEPTH));
     let _ = kql::parse(&pipes);
     for text in ["\"".repeat(DEPTH), "|".repeat(DEPTH), "let a = ".repeat(DEPTH), "/".repeat(DEPTH), "a.".repeat(DEPTH)]

@@ -23,5 +23,5 @@ mod parser;
 
 pub use diagnostic::{Diagnostic, Severity, Span};
 pub use lexer::lex;
-pub use parser::{MAX_NESTING, MAX_QUERY_BYTES, Parsed, operators, parse, parse_function, parse_guid};
+pub use parser::{MAX_CHAIN, MAX_NESTING, MAX_QUERY_BYTES, Parsed, operators, parse, parse_function, parse_guid};
 pub use types::Type;

@@ -76,7 +76,8 @@ impl AllowedHosts {
             return Ok(body);
         }
         let mut unpacked = Vec::new();
-        let read = flate2::read::GzDecoder::new(body.as_slice()).take(FILE_BYTES_MAX + 1).read_to_end(&mut unpacked);
+        let read =
+            flate2::read::MultiGzDecoder::new(body.as_slice()).take(FILE_BYTES_MAX + 1).read_to_end(&mut unpacked);
         match read {
             Ok(count) if count as u64 <= FILE_BYTES_MAX => Ok(unpacked),
             Ok(_) => Err(failed(format!("it unpacks to more than {FILE_BYTES_MAX} bytes"))),

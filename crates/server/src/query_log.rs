@@ -11,6 +11,8 @@ const ENDED_MAX: usize = 1000;
 /// Of longer texts the beginning is remembered.
 const TEXT_CHARACTERS_MAX: usize = 64 << 10;
 
+const FAILURE_CHARACTERS_MAX: usize = 2000;
+
 /// A query that runs or has run.
 #[derive(Debug, Clone)]
 pub struct QueryRecord {
@@ -42,33 +44,42 @@ pub struct QueryLog {
 pub struct Running {
     log: Arc<QueryLog>,
     number: u64,
+    /// What the failure must not show.
+    hidden: Vec<String>,
 }
 
-/// The text without what stands in `h"..."`.
-fn obfuscated(text: &str) -> String {
+/// The text without what stands in `h"..."` and in the strings right behind it, which are one with it; and what that was.
+fn obfuscated(text: &str) -> (String, Vec<String>) {
     let (tokens, _) = kql::lex(text);
-    let mut shown = String::new();
+    let (mut shown, mut hidden) = (String::new(), Vec::new());
     let mut at = 0;
+    let mut follows_hidden = false;
     for token in tokens {
         let written = token.span.text(text);
-        let is_hidden = matches!(token.kind, TokenKind::String { .. }) && written.starts_with(['h', 'H']);
-        if is_hidden {
+        let TokenKind::String { value, .. } = token.kind else {
+            follows_hidden = false;
+            continue;
+        };
+        follows_hidden |= written.starts_with(['h', 'H']);
+        if follows_hidden {
             shown.push_str(&text[at..token.span.start]);
             shown.push_str("h'***'");
+            hidden.extend(Some(value).filter(|value| !value.is_empty()));
             at = token.span.end;
         }
     }
     shown.push_str(&text[at..]);
-    shown.chars().take(TEXT_CHARACTERS_MAX).collect()
+    (shown.chars().take(TEXT_CHARACTERS_MAX).collect(), hidden)
 }
 
 impl QueryLog {
     pub(crate) fn begin(self: &Arc<Self>, text: &str, database: &str, id: String, handle: AbortHandle) -> Running {
         let id = if id.is_empty() { format!("Turnstone;{}", uuid::Uuid::new_v4()) } else { id };
+        let (text, hidden) = obfuscated(text);
         let record = QueryRecord {
             id,
             database: database.to_owned(),
-            text: obfuscated(text),
+            text,
             started: kql::datetime::now(),
             ended: None,
             failure: None,
@@ -77,7 +88,7 @@ impl QueryLog {
         let number = inner.next;
         inner.next += 1;
         inner.running.insert(number, (record, handle));
-        Running { log: self.clone(), number }
+        Running { log: self.clone(), number, hidden }
     }
 
     fn end(&self, number: u64, failure: Option<String>) {
@@ -116,7 +127,11 @@ impl QueryLog {
 
 impl Running {
     pub(crate) fn end(self, outcome: Result<(), String>) {
-        self.log.end(self.number, outcome.err());
+        let shown = |failure: String| {
+            let shown = self.hidden.iter().fold(failure, |failure, hidden| failure.replace(hidden, "***"));
+            shown.chars().take(FAILURE_CHARACTERS_MAX).collect()
+        };
+        self.log.end(self.number, outcome.err().map(shown));
     }
 }
 
@@ -133,7 +148,10 @@ mod tests {
 
     #[test]
     fn hidden_strings_are_not_shown() {
-        assert_eq!(obfuscated("T | where k == h'secret' or x == 'h'"), "T | where k == h'***' or x == 'h'");
-        assert_eq!(obfuscated("T | where k == h@\"se'cret\""), "T | where k == h'***'");
+        let shown = |text: &str| obfuscated(text).0;
+        assert_eq!(shown("T | where k == h'secret' or x == 'h'"), "T | where k == h'***' or x == 'h'");
+        assert_eq!(shown("T | where k == h@\"se'cret\""), "T | where k == h'***'");
+        assert_eq!(shown("print h'sec' 'ret', 'open'"), "print h'***' h'***', 'open'");
+        assert_eq!(obfuscated("print h'sec' 'ret'").1, ["sec", "ret"]);
     }
 }

@@ -5,6 +5,7 @@ use crate::client::{Client, ServerOptions};
 use crate::files;
 use crate::output::{Format, Result as Table};
 use crate::shell::{self, Source};
+use crate::up::QUERY_STACK_BYTES;
 use clap::Args;
 use engine::catalog::FixedCatalog;
 use engine::cells::Cells;
@@ -105,7 +106,11 @@ struct OfFiles {
 
 impl OfFiles {
     fn open(files: &[String]) -> Result<OfFiles, Failure> {
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::run)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .thread_stack_size(QUERY_STACK_BYTES)
+            .enable_all()
+            .build()
+            .map_err(Failure::run)?;
         let session = Session::new(Limits::default()).map_err(Failure::run)?;
         Ok(OfFiles { catalog: files::catalog(files)?, session, runtime })
     }
@@ -119,13 +124,16 @@ impl Source for OfFiles {
             }
             other => Failure::run(other),
         };
-        self.runtime.block_on(async {
+        let (session, catalog, query) = (self.session.clone(), self.catalog.clone(), text.to_owned());
+        // On a thread of the runtime, which has the stack that planning may need.
+        let task = self.runtime.spawn(async move {
             let mut tables = Vec::new();
-            for rows in self.session.query(&self.catalog, "files", text).await.map_err(failed)? {
-                tables.push(table(&rows.collect().await.map_err(failed)?));
+            for rows in session.query(&catalog, "files", &query).await? {
+                tables.push(table(&rows.collect().await?));
             }
             Ok((tables, None))
-        })
+        });
+        self.runtime.block_on(task).map_err(Failure::run)?.map_err(failed)
     }
 
     fn names(&self) -> BTreeMap<String, Vec<String>> {

@@ -29,6 +29,8 @@ const RESOURCE_GROUP: &str = "default";
 /// What is logged when TURNSTONE_LOG does not say: our own crates' news, and what others warn of.
 const LOG_FILTER: &str = "warn,turnstone=info,server=info,hub=info,detect=info,workspace=info";
 /// How long the local agent has to end by itself.
+/// Planning goes as deep as an expression is long. What is not used costs nothing.
+pub const QUERY_STACK_BYTES: usize = 512 << 20;
 const AGENT_STOP_TIMEOUT: Duration = Duration::from_secs(3);
 
 #[derive(Args)]
@@ -64,8 +66,12 @@ pub fn run(options: Options) -> Result<(), Failure> {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(is_terminal).init();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::run)?;
     // Queries have threads of their own: a heavy one keeps no device waiting.
-    let queries =
-        tokio::runtime::Builder::new_multi_thread().thread_name("query").enable_all().build().map_err(Failure::run)?;
+    let queries = tokio::runtime::Builder::new_multi_thread()
+        .thread_name("query")
+        .thread_stack_size(QUERY_STACK_BYTES)
+        .enable_all()
+        .build()
+        .map_err(Failure::run)?;
     let result = runtime.block_on(serve(options, queries.handle().clone()));
     // Queries that are still computing do not hold up the end.
     queries.shutdown_background();

@@ -334,8 +334,17 @@ impl Workspaces {
     /// Makes a table, or adds the columns that it lacks. A column of another type is an error. The columns that the
     /// table then has.
     pub async fn create_merge_table(&self, database: &str, schema: &TableSchema) -> Result<Vec<Column>> {
-        check_name(&schema.name)?;
         let mut catalog = self.inner.catalog.lock().await;
+        self.merge_table(&mut catalog, database, schema).await
+    }
+
+    async fn merge_table(
+        &self,
+        catalog: &mut CatalogFile,
+        database: &str,
+        schema: &TableSchema,
+    ) -> Result<Vec<Column>> {
+        check_name(&schema.name)?;
         let existing = match self.inner.tables.get(database, &schema.name) {
             Ok(state) => Some(state),
             Err(Error::NoTable(_)) => None,
@@ -349,7 +358,7 @@ impl Workspaces {
             Some(state) => {
                 // No flush may write the rows under the old columns once the new ones are promised.
                 let _flush = state.delta.lock().await;
-                self.change(&mut catalog, |c| {
+                self.change(catalog, |c| {
                     let tables = &mut c.databases.entry(database_name).or_default().tables;
                     let notes = tables.get(&name).map(|table| table.notes.clone()).unwrap_or_default();
                     tables.insert(name, TableEntry::new(state.folder.clone(), &columns, notes));
@@ -363,7 +372,7 @@ impl Workspaces {
                 let folder = format!("{name}-{}", &uuid::Uuid::new_v4().simple().to_string()[..8]);
                 let delta = DeltaFiles::create(&table_folder(&self.inner.folder, database, &folder), &columns).await?;
                 let entry = TableEntry::new(folder.clone(), &columns, Notes::default());
-                self.change(&mut catalog, |c| {
+                self.change(catalog, |c| {
                     c.databases.entry(database_name.clone()).or_default().tables.insert(name.clone(), entry);
                 })?;
                 let state = Arc::new(TableState::new(folder, columns.clone(), delta));
@@ -376,13 +385,18 @@ impl Workspaces {
     /// Puts the columns of a table into another order, and adds to them. A column left out is an error: its rows would
     /// be lost.
     pub async fn alter_table(&self, database: &str, schema: &TableSchema) -> Result<Vec<Column>> {
+        let mut catalog = self.inner.catalog.lock().await;
         let known = self.columns(database, &schema.name)?;
+        for (i, column) in schema.columns.iter().enumerate() {
+            if schema.columns[..i].iter().any(|before| before.name == column.name) {
+                return Err(Error::BadColumn(format!("the column '{}' is named twice", column.name)));
+            }
+        }
         if let Some(left_out) = known.iter().find(|c| schema.columns.iter().all(|wanted| wanted.name != c.name)) {
             let message = format!("the column '{}' cannot be dropped; name it too", left_out.name);
             return Err(Error::BadColumn(message));
         }
-        self.create_merge_table(database, schema).await?;
-        let mut catalog = self.inner.catalog.lock().await;
+        self.merge_table(&mut catalog, database, schema).await?;
         let state = self.inner.tables.get(database, &schema.name)?;
         let _flush = state.delta.lock().await;
         self.change(&mut catalog, |c| {
@@ -433,7 +447,8 @@ impl Workspaces {
     /// Drops a function; false when there is none.
     pub async fn drop_function(&self, database: &str, name: &str) -> Result<bool> {
         let mut catalog = self.inner.catalog.lock().await;
-        let is_known = catalog.databases.get(database).is_some_and(|entry| entry.functions.contains_key(name));
+        let entry = catalog.databases.get(database).ok_or_else(|| Error::NoDatabase(database.to_owned()))?;
+        let is_known = entry.functions.contains_key(name);
         if is_known {
             self.change(&mut catalog, |c| {
                 if let Some(entry) = c.databases.get_mut(database) {

@@ -1,7 +1,7 @@
 //! Expressions, by precedence climbing. From tight to loose: access, unary minus, `* / %`, `+ -`,
 //! `< > <= >=`, equality and the word operators, `and`, `or`.
 
-use super::Parser;
+use super::{MAX_CHAIN, Parser};
 use crate::token::{Symbol, TokenKind};
 use crate::tree::{
     Argument, BinaryOperator, Expr, ExprKind, Literal, MembershipOperator, Name, NamedExpr, TextMatch, TextOperator,
@@ -17,6 +17,17 @@ fn binary(operator: BinaryOperator, left: Expr, right: Expr) -> Expr {
     spanning(ExprKind::Binary { operator, left: Box::new(left), right: Box::new(right) }, span)
 }
 
+/// A chain of `and` or `or`, which mean the same however they are grouped, as a tree that is no deeper than need be.
+fn balanced(operator: BinaryOperator, mut parts: Vec<Expr>) -> Expr {
+    match parts.len() {
+        1 => parts.remove(0),
+        count => {
+            let right = parts.split_off(count / 2);
+            binary(operator, balanced(operator, parts), balanced(operator, right))
+        }
+    }
+}
+
 impl Parser<'_> {
     pub(super) fn expression(&mut self) -> Expr {
         let start = self.span();
@@ -24,26 +35,39 @@ impl Parser<'_> {
     }
 
     fn or_expression(&mut self) -> Expr {
-        let mut left = self.and_expression();
-        while self.take_word("or") {
-            let right = self.and_expression();
-            left = binary(BinaryOperator::Or, left, right);
+        let mut parts = vec![self.and_expression()];
+        while self.at_word("or") && self.goes_on(parts.len()) {
+            self.advance();
+            parts.push(self.and_expression());
         }
-        left
+        balanced(BinaryOperator::Or, parts)
     }
 
     fn and_expression(&mut self) -> Expr {
-        let mut left = self.equality();
-        while self.take_word("and") {
-            let right = self.equality();
-            left = binary(BinaryOperator::And, left, right);
+        let mut parts = vec![self.equality()];
+        while self.at_word("and") && self.goes_on(parts.len()) {
+            self.advance();
+            parts.push(self.equality());
         }
-        left
+        balanced(BinaryOperator::And, parts)
+    }
+
+    /// Whether a chain of operators may have a further part. What walks the tree goes as deep as a chain is long.
+    fn goes_on(&mut self, parts: usize) -> bool {
+        if parts < MAX_CHAIN {
+            return true;
+        }
+        let message = format!("the expression has more than {MAX_CHAIN} parts in a row");
+        self.report(Diagnostic::syntax(self.span(), message));
+        false
     }
 
     fn equality(&mut self) -> Expr {
         let mut left = self.comparison();
-        loop {
+        for parts in 1.. {
+            if !self.goes_on(parts) {
+                break;
+            }
             let symbol = match self.peek().kind {
                 TokenKind::Symbol(Symbol::EqualEqual) => Some(BinaryOperator::Equal),
                 TokenKind::Symbol(Symbol::NotEqual | Symbol::LessGreater) => Some(BinaryOperator::NotEqual),
@@ -63,6 +87,7 @@ impl Parser<'_> {
                 Err(same) => return same,
             }
         }
+        left
     }
 
     /// `has`, `in`, `between`, `matches regex`, with or without a `!`; gives `left` back when none follows.
@@ -132,7 +157,7 @@ impl Parser<'_> {
 
     fn comparison(&mut self) -> Expr {
         let mut left = self.sum();
-        loop {
+        for parts in 1.. {
             let operator = match self.peek().kind {
                 TokenKind::Symbol(Symbol::Less) => BinaryOperator::Less,
                 TokenKind::Symbol(Symbol::LessEqual) => BinaryOperator::LessOrEqual,
@@ -140,39 +165,51 @@ impl Parser<'_> {
                 TokenKind::Symbol(Symbol::GreaterEqual) => BinaryOperator::GreaterOrEqual,
                 _ => return left,
             };
+            if !self.goes_on(parts) {
+                break;
+            }
             self.advance();
             let right = self.sum();
             left = binary(operator, left, right);
         }
+        left
     }
 
     fn sum(&mut self) -> Expr {
         let mut left = self.product();
-        loop {
+        for parts in 1.. {
             let operator = match self.peek().kind {
                 TokenKind::Symbol(Symbol::Plus) => BinaryOperator::Add,
                 TokenKind::Symbol(Symbol::Minus) => BinaryOperator::Subtract,
                 _ => return left,
             };
+            if !self.goes_on(parts) {
+                break;
+            }
             self.advance();
             let right = self.product();
             left = binary(operator, left, right);
         }
+        left
     }
 
     fn product(&mut self) -> Expr {
         let mut left = self.unary();
-        loop {
+        for parts in 1.. {
             let operator = match self.peek().kind {
                 TokenKind::Symbol(Symbol::Star) => BinaryOperator::Multiply,
                 TokenKind::Symbol(Symbol::Slash) => BinaryOperator::Divide,
                 TokenKind::Symbol(Symbol::Percent) => BinaryOperator::Modulo,
                 _ => return left,
             };
+            if !self.goes_on(parts) {
+                break;
+            }
             self.advance();
             let right = self.unary();
             left = binary(operator, left, right);
         }
+        left
     }
 
     fn unary(&mut self) -> Expr {
@@ -185,7 +222,11 @@ impl Parser<'_> {
             return self.nested(Self::unary).unwrap_or(spanning(ExprKind::Error, self.span()));
         }
         let mut base = self.primary();
-        loop {
+        for parts in 1.. {
+            let is_access = self.at_symbol(Symbol::Dot) || self.at_symbol(Symbol::OpenBracket);
+            if !is_access || self.silenced || !self.goes_on(parts) {
+                break;
+            }
             if self.at_symbol(Symbol::Dot) {
                 self.advance();
                 // `d.[0]` is another spelling of `d[0]`.
@@ -222,16 +263,15 @@ impl Parser<'_> {
                 } else {
                     base = spanning(ExprKind::Member { base: Box::new(base), member }, span);
                 }
-            } else if self.at_symbol(Symbol::OpenBracket) {
+            } else {
                 self.advance();
                 let index = self.expression();
                 self.expect_symbol(Symbol::CloseBracket);
                 let kind = ExprKind::Index { base: Box::new(base), index: Box::new(index) };
                 base = spanning(kind, self.span_from(start));
-            } else {
-                return base;
             }
         }
+        base
     }
 
     fn primary(&mut self) -> Expr {

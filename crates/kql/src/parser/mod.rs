@@ -22,6 +22,8 @@ use crate::{Diagnostic, Span};
 pub const MAX_QUERY_BYTES: usize = 4 << 20;
 /// Deeper nesting of parentheses, calls and sub-queries is refused, so that no text exhausts the stack.
 pub const MAX_NESTING: usize = 512;
+/// So many operators may stand in a row: `a + b + c ...`, `x.a.b.c ...`.
+pub const MAX_CHAIN: usize = 5000;
 /// More findings than this help nobody.
 const MAX_DIAGNOSTICS: usize = 50;
 

@@ -29,10 +29,22 @@ fn request(services: &Services, headers: &HeaderMap, body: &[u8]) -> Result<(Str
         .map_err(|e| KustoError::bad_request(format!("the body must be JSON with the members 'db' and 'csl': {e}")))?;
     let database = request.db.filter(|d| !d.is_empty()).unwrap_or_else(|| services.default_database.clone());
     let mut properties = Properties::read(&request.properties).map_err(bad_option)?;
-    properties.add_statements(&request.csl).map_err(bad_option)?;
+    // What a command carries may be rows, which say nothing of options.
+    if !is_command(&request.csl) {
+        properties.add_statements(&request.csl).map_err(bad_option)?;
+    }
     properties.client_request_id = client_request_id(headers);
     properties.caller = caller(headers);
     Ok((database, request.csl, properties))
+}
+
+/// Whether a text is a command: its first word, after comments, begins with a dot.
+fn is_command(text: &str) -> bool {
+    let mut rest = text.trim_start();
+    while let Some(comment) = rest.strip_prefix("//") {
+        rest = comment.split_once('\n').map_or("", |(_, rest)| rest).trim_start();
+    }
+    rest.starts_with('.')
 }
 
 /// Who asks: whoever has the administrator's token, which is all that admits so far.
@@ -60,7 +72,7 @@ pub(super) async fn query(
     body: Bytes,
 ) -> Result<Response, KustoError> {
     let (database, text, properties) = request(&services, &headers, &body)?;
-    if text.trim_start().starts_with('.') {
+    if is_command(&text) {
         return command::run(&services, &database, &text, &properties).await;
     }
     let catalog = services.workspaces.catalog();

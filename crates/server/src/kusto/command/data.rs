@@ -8,8 +8,8 @@ use engine::{Column, RecordBatch};
 use kql::Type;
 use workspace::{Append, TableSchema, format};
 
-/// Rows of one append, so that no single one is too large.
-const APPEND_ROWS_MAX: usize = 100_000;
+/// The rows that one command stores, all or none, take no more memory than this.
+const STORED_BYTES_MAX: usize = 256 << 20;
 
 /// A command and the rows or the query that it takes, where it takes any.
 pub(super) fn split(text: &str) -> Option<(&str, &str)> {
@@ -29,12 +29,19 @@ impl Command<'_> {
             let properties = words.properties()?;
             return self.ingest_inline(&name, &properties, after).await;
         }
+        if words.take("set-or-replace") {
+            return Err(self.unsupported());
+        }
         let Some(verb) = words.one_of(&["set-or-append", "set", "append"]) else { return Err(self.unsupported()) };
+        self.check_database(self.database)?;
         if words.take("async") || words.take("stored_query_result") {
             return Err(self.unsupported());
         }
         let name = words.name("a table name")?;
-        words.properties()?;
+        if let Some(unknown) = words.properties()?.keys().find(|name| *name != "tags") {
+            let message = format!("Not supported: the property '{unknown}'");
+            return Err(KustoError::bad_request(message));
+        }
         if !words.at_end() {
             return Err(words.unexpected("'<|'"));
         }
@@ -78,14 +85,14 @@ impl Command<'_> {
         Ok(table)
     }
 
+    /// Stores rows, all or none.
     async fn append(&self, table: &str, batch: RecordBatch) -> Result<(), KustoError> {
-        for start in (0..batch.num_rows()).step_by(APPEND_ROWS_MAX) {
-            let part = batch.slice(start, APPEND_ROWS_MAX.min(batch.num_rows() - start));
-            let tables = vec![(table.to_owned(), part)];
-            let append = Append { database: self.database.to_owned(), tables, ids: Vec::new() };
-            self.services.workspaces.append(append).await.map_err(failed)?;
+        if batch.num_rows() == 0 {
+            return Ok(());
         }
-        Ok(())
+        let tables = vec![(table.to_owned(), batch)];
+        let append = Append { database: self.database.to_owned(), tables, ids: Vec::new() };
+        self.services.workspaces.append(append).await.map(|_| ()).map_err(failed)
     }
 
     /// `.set T <| query` makes a table, `.append` needs one, `.set-or-append` takes either. Columns go by place, and
@@ -98,9 +105,18 @@ impl Command<'_> {
             Err(workspace::Error::NoTable(_)) if verb != "append" => None,
             Err(error) => return Err(failed(error)),
         };
-        let read = |rows: engine::Rows, _| async move {
-            let answer = rows.collect().await?;
-            Ok((answer.columns, answer.batches))
+        let read = |mut rows: engine::Rows, _| async move {
+            let mut batches: Vec<RecordBatch> = Vec::new();
+            let mut bytes = 0;
+            while let Some(batch) = rows.next().await? {
+                bytes += batch.get_array_memory_size();
+                if bytes > STORED_BYTES_MAX {
+                    let message = format!("the result takes more than {STORED_BYTES_MAX} bytes; store it in parts");
+                    return Err(engine::Error::Run(message));
+                }
+                batches.push(batch);
+            }
+            Ok((rows.columns, batches))
         };
         let ran = self
             .services
@@ -126,12 +142,9 @@ impl Command<'_> {
                 types(&target)
             )));
         }
-        let mut stored = 0;
-        for batch in batches {
-            let renamed = engine::types::renamed(&batch, &target).map_err(|e| KustoError::internal(e.to_string()))?;
-            stored += renamed.num_rows();
-            self.append(name, renamed).await?;
-        }
+        let rows = engine::types::renamed(&batches, &target).map_err(|e| KustoError::internal(e.to_string()))?;
+        let stored = rows.num_rows();
+        self.append(name, rows).await?;
         let mut table = Table::new(&[
             ("ExtentId", Type::Guid),
             ("OriginalSize", Type::Real),

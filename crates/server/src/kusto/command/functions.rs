@@ -71,12 +71,14 @@ impl Command<'_> {
         if let Some(note) = words.one_of(&["docstring", "folder"]) {
             let mut function = self.known_function(&name).await?;
             let said = words.string("a text in quotes")?;
+            words.finish()?;
             *(if note == "folder" { &mut function.notes.folder } else { &mut function.notes.docstring }) = said;
             self.services.workspaces.put_function(self.database, &name, function.clone()).await.map_err(failed)?;
             return Ok(one(&name, &function));
         }
         let parameters = normalized(words.balanced(Symbol::OpenParen, Symbol::CloseParen)?);
         let body = words.balanced(Symbol::OpenBrace, Symbol::CloseBrace)?.to_owned();
+        words.finish()?;
         let known = self.function(&name).await?;
         match (verb, &known) {
             ("create", Some(known)) if if_not_exists => return Ok(one(&name, known)),
@@ -111,7 +113,8 @@ impl Command<'_> {
         if !parsed.parameters.is_empty() {
             return Ok(());
         }
-        let body = function.body.trim().trim_start_matches('{').trim_end_matches('}').to_owned();
+        let inner = function.body.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+        let body = inner.unwrap_or_default().to_owned();
         let catalog = self.services.workspaces.catalog();
         // The answer is not read; that there would be one is enough.
         let read = |_: engine::Rows, _| std::future::ready(Ok(()));
@@ -124,6 +127,7 @@ impl Command<'_> {
     pub(super) async fn drop_function(&self, words: &mut Words<'_>) -> Result<Table, KustoError> {
         let name = words.name("the name of a function")?;
         let if_exists = words.take("ifexists");
+        words.finish()?;
         let was_there = self.services.workspaces.drop_function(self.database, &name).await.map_err(failed)?;
         if !was_there && !if_exists {
             return Err(KustoError::workspace(&workspace::Error::NoFunction(name)));
@@ -138,7 +142,9 @@ impl Command<'_> {
     /// `.drop functions (F, G) [ifexists]`: the functions that are left.
     pub(super) async fn drop_functions(&self, words: &mut Words<'_>) -> Result<Table, KustoError> {
         let names = words.names("the name of a function")?;
-        if !words.take("ifexists") {
+        let if_exists = words.take("ifexists");
+        words.finish()?;
+        if !if_exists {
             for name in &names {
                 self.known_function(name).await?;
             }

@@ -108,6 +108,10 @@ impl Command<'_> {
         if words.take("show") {
             return self.show(words).await;
         }
+        if words.take("create database") {
+            return self.create_database(words).await;
+        }
+        self.check_database(self.database)?;
         if let Some(verb) = words.one_of(&["create-or-alter", "create-merge", "alter-merge", "create", "alter"]) {
             if words.take("function") {
                 return self.put_function(verb, words).await;
@@ -117,9 +121,6 @@ impl Command<'_> {
             }
             if words.take("table") {
                 return self.put_table(verb, words).await;
-            }
-            if verb == "create" && words.take("database") {
-                return self.create_database(words).await;
             }
             return Err(self.unsupported());
         }
@@ -138,6 +139,13 @@ impl Command<'_> {
             return self.cancel_query(words);
         }
         Err(self.unsupported())
+    }
+
+    fn check_database(&self, name: &str) -> Result<(), KustoError> {
+        if self.services.workspaces.catalog().has_database(name) {
+            return Ok(());
+        }
+        Err(failed(workspace::Error::NoDatabase(name.to_owned())))
     }
 
     async fn show(&self, words: &mut Words<'_>) -> Result<Table, KustoError> {

@@ -177,6 +177,7 @@ impl Command<'_> {
             None if words.is_name() => (words.name("a database name")?, is_form(words)),
             None => (self.database.to_owned(), None),
         };
+        self.check_database(&database)?;
         match form {
             Some("schema") => self.show_schema_of(vec![database], words).await,
             Some(_) => {

@@ -123,6 +123,7 @@ impl Command<'_> {
     pub(super) fn cancel_query(&self, words: &mut Words<'_>) -> Result<Table, KustoError> {
         let id = words.string("the ClientActivityId of a query")?;
         words.properties()?;
+        words.finish()?;
         let cancelled = self.services.queries.log.cancel(&id);
         if cancelled.is_empty() {
             return Err(KustoError::bad_request(format!("there is no running query named '{id}'")));

@@ -43,6 +43,7 @@ impl Command<'_> {
         }
         words.take("ifnotexists");
         words.properties()?;
+        words.finish()?;
         let is_new = !self.services.workspaces.databases().contains(&name);
         self.services.workspaces.create_database(&name).await.map_err(failed)?;
         let mut table = Table::new(&[
@@ -62,6 +63,7 @@ impl Command<'_> {
         let name = words.name("a table name")?;
         if let Some(which) = words.one_of(&["docstring", "folder"]).filter(|_| verb == Verb::Alter) {
             let said = words.string("a text in quotes")?;
+            words.finish()?;
             let change = Properties::from([(which.to_owned(), said)]);
             let noted = self.services.workspaces.note_table(self.database, &name, |notes| note(notes, change)).await;
             noted.map_err(failed)?;
@@ -72,6 +74,7 @@ impl Command<'_> {
         }
         let columns = words.columns()?;
         let properties = words.properties()?;
+        words.finish()?;
         self.make_table(verb, &TableSchema { name: name.clone(), columns }, properties).await?;
         // What is made is shown in full; what is changed, in short.
         one_table(self, &name, verb == Verb::Create).await
@@ -110,6 +113,7 @@ impl Command<'_> {
             }
         }
         let properties = words.properties()?;
+        words.finish()?;
         for schema in &schemas {
             self.make_table(verb, schema, properties.clone()).await?;
         }
@@ -123,6 +127,7 @@ impl Command<'_> {
             false => vec![words.name("a table name")?],
         };
         let if_exists = words.take("ifexists");
+        words.finish()?;
         let workspaces = &self.services.workspaces;
         if !if_exists {
             for name in &names {

@@ -80,6 +80,12 @@ impl<'t> Words<'t> {
         true
     }
 
+    /// Whether the command ends here: nothing may follow one that changes something, so that a mistake changes nothing.
+    pub fn finish(&mut self) -> Result<(), KustoError> {
+        while self.symbol(Symbol::Semicolon) {}
+        if self.at_end() { Ok(()) } else { Err(self.unexpected("the end of the command")) }
+    }
+
     /// What of these words comes next.
     pub fn one_of<'w>(&mut self, wanted: &[&'w str]) -> Option<&'w str> {
         wanted.iter().copied().find(|word| self.take(word))
@@ -147,6 +153,9 @@ impl<'t> Words<'t> {
             self.expect(Symbol::Colon)?;
             let Some(column_type) = Type::from_name(self.peek(0).1) else { return Err(self.unexpected("a type")) };
             self.at += 1;
+            if columns.iter().any(|known: &Column| known.name == name) {
+                return Err(KustoError::bad_request(format!("the column '{name}' is named twice")));
+            }
             columns.push(Column::new(name, column_type));
             if !self.symbol(Symbol::Comma) {
                 break;
