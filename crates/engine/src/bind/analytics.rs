@@ -15,6 +15,8 @@ use serde_json::Value;
 /// A funnel has no more steps than these.
 const STEPS_MAX: usize = 32;
 
+/// A percentile rolls over no more bins than these.
+const BINS_MAX: i64 = 10_000;
 /// So many users are shown for each row of a funnel.
 const SAMPLES_MAX: usize = 128;
 
@@ -29,6 +31,9 @@ struct Arguments<'q> {
     given: Vec<(&'static str, Given)>,
     /// The columns of the rows.
     outputs: Vec<(String, Typed)>,
+    /// The columns of the answer by the names that the query over the rows gives them, which no user can mistake, and
+    /// what they are called in the end.
+    shown: Vec<(String, String)>,
 }
 
 impl<'q> Arguments<'q> {
@@ -41,7 +46,13 @@ impl<'q> Arguments<'q> {
             span,
             given: Vec::new(),
             outputs: Vec::new(),
+            shown: Vec::new(),
         }
+    }
+
+    /// What a column of the answer is called in the end.
+    fn show(&mut self, name: &str, shown: &str) {
+        self.shown.push((name.to_owned(), shown.to_owned()));
     }
 
     /// An error where arguments are left over.
@@ -86,9 +97,11 @@ impl<'q> Arguments<'q> {
                 let message = "the rows are divided by columns, of any type but dynamic";
                 return Err(Diagnostic::semantic(expr.span, message).into());
             };
-            if found.iter().all(|c| c.name != dimension.name) {
-                self.outputs.push((dimension.name.clone(), column(&dimension)));
-                found.push(dimension);
+            if self.shown.iter().all(|(_, shown)| *shown != dimension.name) {
+                let name = format!("_d{}", found.len());
+                self.outputs.push((name.clone(), column(&dimension)));
+                self.show(&name, &dimension.name);
+                found.push(Column { name, ..dimension });
             }
         }
         Ok(found)
@@ -190,15 +203,18 @@ impl<'q> Binder<'q> {
         };
         arguments.end()?;
         let rows = input.project(arguments.outputs, span)?;
+        let rows = self.settled(rows, span)?;
         let mut given = arguments.given;
         given.push(("_rows", Given::Rows(rows)));
-        self.expand(&text, given, span)
+        let answer = self.expand(&text, given, span)?;
+        named_as(answer, &arguments.shown, span)
     }
 
     /// The arguments with which most begin: an id, a time, and the range of times that count, both ends included.
     fn users(&mut self, arguments: &mut Arguments<'q>) -> Result<Column> {
         arguments.column("_id", "the id")?;
         let time = arguments.column("_t", "the time")?;
+        arguments.show("_time", &time.name);
         self.value(arguments, "_start", "the start")?;
         self.value(arguments, "_end", "the end")?;
         Ok(time)
@@ -206,7 +222,7 @@ impl<'q> Binder<'q> {
 
     /// `session_count(id, time, start, end, bin, lookback, dimensions...)`.
     fn session_count(&mut self, arguments: &mut Arguments<'q>) -> Result<String> {
-        let time = quoted(&self.users(arguments)?.name);
+        self.users(arguments)?;
         self.value(arguments, "_bin", "the bin")?;
         self.value(arguments, "_lookback", "the time between sessions")?;
         let dimensions = arguments.dimensions()?;
@@ -216,15 +232,15 @@ impl<'q> Binder<'q> {
             "_rows | where _t between (_start .. _end) | sort by _id asc{by_sorted}, _t asc
             | extend _new = row_number() == 1 or not(prev(_id) == _id{same} and _t - prev(_t) < _lookback)
             | where _new
-            | summarize count_sessions = count() by {time} = bin(_t, _bin){by}
-            | sort by {time} asc",
+            | summarize count_sessions = count() by _time = bin(_t, _bin){by}
+            | sort by _time asc",
             by_sorted = ascending(&dimensions),
         ))
     }
 
     /// `active_users_count(id, time, start, end, lookback, period, active_periods, bin, dimensions...)`.
     fn active_users_count(&mut self, arguments: &mut Arguments<'q>) -> Result<String> {
-        let time = quoted(&self.users(arguments)?.name);
+        self.users(arguments)?;
         self.value(arguments, "_lookback", "the look-back window")?;
         self.value(arguments, "_period", "the period")?;
         self.value(arguments, "_active", "the number of active periods")?;
@@ -236,15 +252,15 @@ impl<'q> Binder<'q> {
             | where _u > _t - _lookback and _u <= _t
             | summarize _periods = count_distinct(bin(_u, _period)) by _id, _t{by}
             | where _periods >= _active
-            | summarize dcount = dcount(_id) by {time} = {window}{by}
-            | sort by {time} asc",
+            | summarize dcount = dcount(_id) by _time = {window}{by}
+            | sort by _time asc",
             window = step.start("_t"),
         ))
     }
 
     /// `activity_counts_metrics(id, time, start, end, step, dimensions...)`.
     fn activity_counts_metrics(&mut self, arguments: &mut Arguments<'q>) -> Result<String> {
-        let time = quoted(&self.users(arguments)?.name);
+        self.users(arguments)?;
         let step = self.step(arguments)?;
         let dimensions = arguments.dimensions()?;
         let by = listed(&dimensions);
@@ -256,9 +272,9 @@ impl<'q> Binder<'q> {
             | join kind=leftouter (_first) on _w{by}
             | extend _new = coalesce(_new, 0)
             | sort by {before}_w asc
-            | project {time} = _w{by}, ['count'] = _count, ['dcount'] = _dcount, new_dcount = _new,
+            | project _time = _w{by}, ['count'] = _count, ['dcount'] = _dcount, new_dcount = _new,
                 aggregated_dcount = row_cumsum(_new, row_number() == 1{changes})
-            | sort by {time} asc{sorted}",
+            | sort by _time asc{sorted}",
             window = step.start("_t"),
             before = dimensions.iter().map(|c| format!("{} asc, ", quoted(&c.name))).collect::<String>(),
             sorted = ascending(&dimensions),
@@ -269,16 +285,17 @@ impl<'q> Binder<'q> {
     /// window compared with the one before it.
     fn activity_metrics(&mut self, arguments: &mut Arguments<'q>) -> Result<String> {
         let is_short = arguments.rest.len() <= 3;
-        let (time, step, range, window) = if is_short {
+        let (_, step, range, window) = if is_short {
             arguments.column("_id", "the id")?;
             let time = arguments.column("_t", "the time")?;
+            arguments.show("_time", &time.name);
             if arguments.rest.len() == 0 {
                 let day = Typed::new(super::expression::long(kql::timespan::TICKS_PER_DAY), Type::TimeSpan);
                 arguments.given.push(("_step", Given::Value(day)));
             } else {
                 self.value(arguments, "_step", "the length of a window")?;
             }
-            (time, Step::By, String::new(), "bin(_t, _step)".to_owned())
+            (time, Step::By, "| where isnotnull(_t)".to_owned(), "bin(_t, _step)".to_owned())
         } else {
             let time = self.users(arguments)?;
             let step = self.step(arguments)?;
@@ -294,11 +311,10 @@ impl<'q> Binder<'q> {
             | summarize _values = count(), _new = countif(isnull(_was)), _kept = countif(_was) by _w{by}
             | join kind=leftouter (_earlier | summarize _before = count() by _w{by}) on _w{by}
             | extend _retained = toreal(_kept) / coalesce(_before, 0)
-            | project {time} = _w{by}, dcount_values = _values, dcount_newvalues = _new,
+            | project _time = _w{by}, dcount_values = _values, dcount_newvalues = _new,
                 retention_rate = _retained, churn_rate = 1 - _retained
-            | sort by {time} asc{sorted}",
+            | sort by _time asc{sorted}",
             next = step.next("_w"),
-            time = quoted(&time.name),
             sorted = ascending(&dimensions),
         ))
     }
@@ -308,7 +324,9 @@ impl<'q> Binder<'q> {
     fn activity_engagement(&mut self, arguments: &mut Arguments<'q>) -> Result<String> {
         let (time, range, window) = if arguments.rest.len() <= 4 {
             arguments.column("_id", "the id")?;
-            (arguments.column("_t", "the time")?, "", "bin(_t, _inner)")
+            let time = arguments.column("_t", "the time")?;
+            arguments.show("_time", &time.name);
+            (time, "", "bin(_t, _inner)")
         } else {
             (self.users(arguments)?, "| where _t between (_start .. _end)", "bin_at(_t, _inner, _start)")
         };
@@ -322,11 +340,10 @@ impl<'q> Binder<'q> {
             let _around = _seen | mv-expand _w = range(_w, _w + _outer - _inner, _inner) to typeof({of})
                 | distinct _id, _w{by} | summarize _o = count() by _w{by};
             _inside | join kind=inner (_around) on _w{by}
-            | project {time} = _w{by}, dcount_activities_inner = _i, dcount_activities_outer = _o,
+            | project _time = _w{by}, dcount_activities_inner = _i, dcount_activities_outer = _o,
                 activity_ratio = toreal(_i) / _o
-            | sort by {time} asc{sorted}",
+            | sort by _time asc{sorted}",
             of = time.column_type,
-            time = quoted(&time.name),
             sorted = ascending(&dimensions),
         ))
     }
@@ -356,9 +373,8 @@ impl<'q> Binder<'q> {
         };
         Ok(format!(
             "_rows | where _t between (_start .. _end) | {windows} | where _w <= {last}
-            | summarize Count = count(), Dcount = dcount(_id) by {time} = _w{by}
-            | sort by {time} asc{sorted}",
-            time = quoted(&time.name),
+            | summarize Count = count(), Dcount = dcount(_id) by _time = _w{by}
+            | sort by _time asc{sorted}",
             sorted = ascending(&dimensions),
         ))
     }
@@ -405,6 +421,8 @@ impl<'q> Binder<'q> {
                 format!("startof{unit}(_cohort)"),
             ),
         };
+        arguments.show("_from", &format!("from_{}", time.name));
+        arguments.show("_to", &format!("to_{}", time.name));
         let only = if is_cohort { format!("| where _from == {cohort}") } else { String::new() };
         Ok(format!(
             "let _seen = _rows | where _t between (_start .. _end) {unknown}
@@ -417,13 +435,11 @@ impl<'q> Binder<'q> {
             | join kind=leftouter (_met) on _to{by}
             | summarize _later = sumif(_n, _since > _from), _kept = sumif(_n, _since == _from) by _from, _to, _size{by}
             | extend _new = iff(_to == _from, _size, _later)
-            | project {from} = _from, {to} = _to{by}, dcount_new_values = _new, dcount_retained_values = _kept,
+            | project _from, _to{by}, dcount_new_values = _new, dcount_retained_values = _kept,
                 dcount_churn_values = _size - _kept, retention_rate = toreal(_kept) / _size,
                 churn_rate = toreal(_size - _kept) / _size
-            | sort by {from} asc, {to} asc{sorted}",
+            | sort by _from asc, _to asc{sorted}",
             window = step.start("_t"),
-            from = quoted(&format!("from_{}", time.name)),
-            to = quoted(&format!("to_{}", time.name)),
             sorted = ascending(&dimensions),
         ))
     }
@@ -440,26 +456,29 @@ impl<'q> Binder<'q> {
             _ => return Err(Diagnostic::semantic(percentile.span, "a percentile is a number from 0 to 100").into()),
         };
         let index = arguments.column("_t", "the index")?;
+        arguments.show("_time", &index.name);
         self.value(arguments, "_bin", "the bin")?;
         let bins_expr = arguments.next("the number of bins")?;
         let typed = self.expression(bins_expr, &scope)?;
         let typed = self.convert(typed, Type::Long, bins_expr.span)?;
         let bins = match super::constant::evaluate(&typed.expr) {
-            Ok(ScalarValue::Int64(Some(number))) if number >= 1 => number,
-            _ => return Err(Diagnostic::semantic(bins_expr.span, "the number of bins is at least 1").into()),
+            Ok(ScalarValue::Int64(Some(number))) if (1..=BINS_MAX).contains(&number) => number,
+            _ => {
+                let message = format!("the number of bins is from 1 to {BINS_MAX}");
+                return Err(Diagnostic::semantic(bins_expr.span, message).into());
+            }
         };
         let dimensions = arguments.dimensions()?;
+        arguments.show("_rolling", &format!("rolling_{bins}_percentile_{}_{percentile}", value.name));
         let by = listed(&dimensions);
         Ok(format!(
             "let _binned = _rows | extend _b = bin(_t, _bin);
             _binned | mv-expand _w = range(_b, _b + {last} * _bin, _bin) to typeof({of})
             | join kind=inner (_binned | distinct _b{by} | project _w = _b{by}) on _w{by}
-            | summarize {name} = percentile(_v, {percentile}) by {index} = _w{by}
-            | sort by {index} asc{sorted}",
+            | summarize _rolling = percentile(_v, {percentile}) by _time = _w{by}
+            | sort by _time asc{sorted}",
             last = bins - 1,
             of = index.column_type,
-            name = quoted(&format!("rolling_{bins}_percentile_{}_{percentile}", value.name)),
-            index = quoted(&index.name),
             sorted = ascending(&dimensions),
         ))
     }
@@ -467,9 +486,10 @@ impl<'q> Binder<'q> {
     /// `funnel_sequence_completion(id, time, start, end, bin, state, sequence, periods)`: how many get how far within
     /// how long.
     fn funnel_sequence_completion(&mut self, arguments: &mut Arguments<'q>) -> Result<String> {
-        let time = self.users(arguments)?;
+        self.users(arguments)?;
         let step = self.step(arguments)?;
         let state = arguments.column("_s", "the state")?;
+        arguments.show("_state", &state.name);
         let steps = self.array(arguments, "_sequence", "the sequence")?;
         let periods = self.array(arguments, "_periods", "the periods")?;
         let mut text = format!(
@@ -496,11 +516,9 @@ impl<'q> Binder<'q> {
             | where _i == 0 or _took <= _period
             | summarize _d = dcount(_id) by _w, _p, _period, _i
             | sort by _w asc, _p asc, _i asc
-            | project {time} = _w, {state} = tostring(_sequence[_i]), Period = _period, ['dcount'] = _d",
+            | project _time = _w, _state = tostring(_sequence[_i]), Period = _period, ['dcount'] = _d",
             reached = reached.join(", "),
             numbers = numbers.join(", "),
-            time = quoted(&time.name),
-            state = quoted(&state.name),
         );
         Ok(text)
     }
@@ -516,13 +534,15 @@ impl<'q> Binder<'q> {
     ) -> Result<Vec<Relation>> {
         let input = input.plain(span)?;
         let mut arguments = Arguments::new(&input, evaluate, span, names);
-        let time = self.users(&mut arguments)?;
+        self.users(&mut arguments)?;
         self.value(&mut arguments, "_within", "the longest time between steps")?;
         let window = self.step(&mut arguments)?.start("_t");
         let state = arguments.column("_s", "the state")?;
         let steps = self.array(&mut arguments, "_sequence", "the sequence")?;
         arguments.end()?;
         let rows = input.project(arguments.outputs, span)?;
+        let rows = self.settled(rows, span)?;
+        let names_shown = arguments.shown.clone();
         // A row's value, or that of a row before it.
         let at = |column: &str, back: usize| match back {
             0 => column.to_owned(),
@@ -555,7 +575,6 @@ impl<'q> Binder<'q> {
                 Given::Rows(_) => None,
             })
             .collect();
-        let time = quoted(&time.name);
         let of_state = format!("to{}", state.column_type);
         let results = [
             ("_prev, _next", format!("prev = {of_state}(_prev), next = {of_state}(_next)")),
@@ -566,13 +585,14 @@ impl<'q> Binder<'q> {
         for (by, shown) in results {
             let text = format!(
                 "{found} _found | summarize _d = dcount(_id), _ids = make_set(_id, {SAMPLES_MAX}) by _w, {by}
-                | sort by _w asc, _d desc, {sorted} | project {time} = _w, {shown}, ['dcount'] = _d, samples = _ids",
+                | sort by _w asc, _d desc, {sorted} | project _time = _w, {shown}, ['dcount'] = _d, samples = _ids",
                 sorted = by.replace(',', " asc,") + " asc",
             );
             let mut given: Vec<(&str, Given)> =
                 given.iter().map(|(name, typed)| (*name, Given::Value(typed.clone()))).collect();
             given.push(("_rows", Given::Rows(rows.clone())));
-            relations.push(self.expand(&text, given, span)?);
+            let answer = self.expand(&text, given, span)?;
+            relations.push(named_as(answer, &names_shown, span)?);
         }
         Ok(relations)
     }
@@ -618,12 +638,10 @@ impl<'q> Binder<'q> {
             );
         }
         let last = steps.len() - 1;
-        let mut taken: Vec<String> = dimensions.iter().map(|c| c.name.clone()).collect();
         let mut times = String::new();
         for (i, step) in steps.iter().enumerate() {
-            let name = super::relation::unique_name(&format!("{step}_{}", time.name), |n| taken.iter().any(|t| t == n));
-            times += &format!(", {} = _t{i}", quoted(&name));
-            taken.push(name);
+            arguments.show(&format!("_at{i}"), &format!("{step}_{}", time.name));
+            times += &format!(", _at{i} = _t{i}");
         }
         text += &format!(
             "_n{last} | sort by _t0 asc{rest}{sorted} | project {shown}, Duration = totimespan(_t{last} - _t0)",
@@ -638,4 +656,15 @@ impl<'q> Binder<'q> {
 /// `, ['a'] asc`: columns to add to an order.
 fn ascending(columns: &[Column]) -> String {
     columns.iter().map(|c| format!(", {} asc", quoted(&c.name))).collect()
+}
+
+/// An answer with the names that its columns have in the end.
+fn named_as(answer: Relation, shown: &[(String, String)], span: Span) -> Result<Relation> {
+    let mut outputs: Vec<(String, Typed)> = Vec::new();
+    for (name, typed) in answer.outputs() {
+        let wanted = shown.iter().find(|(own, _)| *own == name).map_or(&name, |(_, shown)| shown);
+        let wanted = super::relation::unique_name(wanted, |n| outputs.iter().any(|(known, _)| known == n));
+        outputs.push((wanted, typed));
+    }
+    answer.project(outputs, span)
 }

@@ -1,7 +1,7 @@
 //! `evaluate geo_polygon_lookup` and `geo_line_lookup`: rows joined with the shapes that their places are in, or near.
 
 use super::evaluate::argument;
-use super::relation::{Relation, column, null, wrong_type};
+use super::relation::{Relation, column, null, unique_name, wrong_type};
 use super::{Binder, Names, Result, Scope, Typed, constant, internal};
 use crate::functions::Kernel;
 use crate::functions::geo;
@@ -10,9 +10,6 @@ use datafusion::logical_expr::ident;
 use datafusion::scalar::ScalarValue;
 use kql::tree::{Evaluate, Expr, ExprKind, Name};
 use kql::{Diagnostic, Span, Type};
-
-/// Columns that no query can name: the place of a row.
-const PLACE: [&str; 2] = ["$longitude", "$latitude"];
 
 impl<'q> Binder<'q> {
     /// `geo_polygon_lookup(table, polygon, longitude, latitude [, radius] [, return_unmatched] [, lookup_area_radius]
@@ -50,13 +47,19 @@ impl<'q> Binder<'q> {
             self.needs_single_stream = true;
         }
 
-        let input = input.plain(span)?;
+        let mut input = input.plain(span)?;
+        if keeps_unmatched {
+            input = self.settled(input, span)?;
+        }
         let columns = input.columns.clone();
+        // The place of a row, under names that neither side has.
+        let is_taken = |name: &str| columns.iter().chain(&lookup.columns).any(|c| c.name == name);
+        let place_names = [unique_name("$longitude", is_taken), unique_name("$latitude", is_taken)];
         let scope = Scope { names: names.clone(), columns: &columns };
         let mut outputs = input.outputs();
-        for (name, degrees) in PLACE.into_iter().zip([longitude, latitude]) {
+        for (name, degrees) in place_names.iter().zip([longitude, latitude]) {
             let typed = self.expression(degrees, &scope)?;
-            outputs.push((name.to_owned(), self.coerce(typed, Type::Real, degrees.span)?));
+            outputs.push((name.clone(), self.coerce(typed, Type::Real, degrees.span)?));
         }
         let rows = input.project(outputs, span)?;
         let (width, lookup_columns) = (rows.columns.len(), lookup.columns.clone());
@@ -81,7 +84,8 @@ impl<'q> Binder<'q> {
         let matched = matched.project(shown, span)?;
         let all = if keeps_unmatched {
             // Whether a row has a shape depends on its place alone.
-            let pairs = PLACE.iter().filter_map(|name| Some((column(rows.find(name)?), column(matched.find(name)?))));
+            let pairs =
+                place_names.iter().filter_map(|name| Some((column(rows.find(name)?), column(matched.find(name)?))));
             let unmatched =
                 self.join_relations(rows.clone(), matched.clone(), pairs.collect(), JoinType::LeftAnti, span)?;
             let of_row = |i: usize| unmatched.columns.get(i).filter(|_| i < width).map(column);
@@ -94,7 +98,7 @@ impl<'q> Binder<'q> {
             matched
         };
         let mut outputs = all.outputs();
-        outputs.retain(|(name, _)| !PLACE.contains(&name.as_str()));
+        outputs.retain(|(name, _)| !place_names.contains(name));
         all.project(outputs, span)
     }
 

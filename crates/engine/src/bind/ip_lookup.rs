@@ -49,7 +49,10 @@ impl<'q> Binder<'q> {
             // The rows are computed twice, and must come out the same.
             self.needs_single_stream = true;
         }
-        let rows = input.plain(span)?;
+        let mut rows = input.plain(span)?;
+        if keeps_unmatched {
+            rows = self.settled(rows, span)?;
+        }
         let address = address_column(&rows, given(1, "SourceIPv4Key")?)?;
         let networks = address_column(&lookup, given(2, "IPv4LookupKey")?)?;
         let is_key = |a: &&Argument| a.name.is_none() && matches!(a.value.kind, ExprKind::Name(_));

@@ -7,6 +7,7 @@ use super::source::constant_rows;
 use super::summarize::Summary;
 use super::{Binder, Names, Result, Scope, SubqueryResult, Typed, constant, internal};
 use crate::cells::Cells;
+use crate::functions::string;
 use crate::mining::patterns::{Found, Pattern, Rows, TooMany};
 use crate::mining::templates::{Template, templates};
 use crate::types::{self, arrow_schema, null_value};
@@ -28,6 +29,9 @@ const PATTERN_THRESHOLD: f64 = 0.05;
 const PATTERN_THRESHOLDS: std::ops::RangeInclusive<f64> = 0.015..=1.0;
 const BASKET_DIMENSIONS: i64 = 5;
 const CLUSTER_SEEDS: i64 = 25;
+const CLUSTER_SEEDS_MAX: usize = 200;
+/// Rows times seeds times the square of the columns: what one turn of the search looks at.
+const CLUSTER_WORK_MAX: usize = 1_000_000_000;
 
 /// The different rows of a relation, as codes, and where each code was first seen.
 struct Coded {
@@ -69,6 +73,8 @@ impl<'q> Binder<'q> {
         let distinct =
             input.clone().plain(span)?.aggregate(grouped, summary.aggregates, span)?.project(outputs, span)?;
         // In one order, so that patterns that are as good as each other come out the same each time.
+        let Some(weight) = distinct.columns.last().map(|c| c.field.clone()) else { return Err(too_many(span)) };
+        let distinct = distinct.filter(ident(weight).gt(datafusion::logical_expr::lit(0.0f64)), span)?;
         let order = distinct.columns.iter().map(|c| SortExpr::new(ident(&c.field), true, false)).collect();
         let distinct = distinct.sort(order, span)?.in_order(span)?;
         let found = self.subquery(distinct, span)?;
@@ -184,7 +190,12 @@ impl<'q> Binder<'q> {
         let seeds = self.number_argument(given(2, "NumSeeds"), "the number of seeds", names)?;
         let wildcards = self.wildcards(evaluate, 3, names)?;
         let coded = coded(&self.distinct_rows(&input, weight, names, span)?, &[]);
-        let seeds = seeds.unwrap_or(CLUSTER_SEEDS as f64) as usize;
+        let seeds = (seeds.unwrap_or(CLUSTER_SEEDS as f64) as usize).clamp(1, CLUSTER_SEEDS_MAX);
+        let columns = coded.rows.columns;
+        if coded.rows.rows.len().saturating_mul(columns * columns).saturating_mul(seeds) > CLUSTER_WORK_MAX {
+            let message = "there are too many different rows; take fewer rows, columns or seeds";
+            return Err(Diagnostic::semantic(span, message).into());
+        }
         let found = coded.rows.clusters(size_weight, seeds);
         self.segments(&input, &coded, &found, &wildcards, span)
     }
@@ -251,19 +262,37 @@ impl<'q> Binder<'q> {
         let source = input.require(&kql::tree::Name { text: name.clone(), span: split.span })?.clone();
         let at = input.columns.iter().position(|c| c.name == source.name).unwrap_or_default();
         let constants = Scope { names: names.clone(), columns: &[] };
-        let sides = [self.constant_text(a, "a value", &constants)?, self.constant_text(b, "a value", &constants)?];
+        let mut sides: Vec<String> = Vec::new();
+        for value in [a, b] {
+            let typed = self.expression(value, &constants)?;
+            let typed = self.convert(typed, Type::String, value.span)?;
+            match constant::evaluate(&typed.expr).map_err(|e| internal(value.span, &e))? {
+                ScalarValue::Utf8View(Some(text)) => sides.push(text),
+                _ => return Err(Diagnostic::semantic(value.span, "a value must be a constant").into()),
+            }
+        }
         let weight = given(3, "WeightColumn").filter(|expr| !is_default(expr));
         let threshold = self.threshold(given(4, "Threshold").filter(|expr| !is_default(expr)), names)?;
         let dimensions = self.number_argument(given(5, "MaxDimensions"), "the number of dimensions", names)?;
         let most = dimensions.map_or(usize::MAX, |n| n.max(1.0) as usize);
         let wildcards = self.wildcards(evaluate, 6, names)?;
-        let printed = self.convert(column(&source), Type::String, split.span)?;
+        let mut printed = self.convert(column(&source), Type::String, split.span)?;
+        if source.column_type == Type::Bool {
+            // A bool prints with a capital letter, and is mostly written without.
+            printed.expr = string::TOLOWER.call(vec![printed.expr]);
+            sides.iter_mut().for_each(|side| *side = side.to_lowercase());
+        }
         let is_either = sides.iter().map(|side| printed.expr.clone().eq(super::expression::text(side)));
         let Some(is_either) = is_either.reduce(Plan::or) else { return Ok(input) };
         let rows = input.clone().plain(span)?.filter(is_either, span)?;
+        // The text that the rows were chosen by goes along.
+        let mut outputs = rows.outputs();
+        outputs.push(("$side".to_owned(), printed));
+        let rows = rows.project(outputs, span)?;
         let found = self.distinct_rows(&rows, weight, names, span)?;
-        let texts = texts_of(&found, at);
-        let coded = coded(&found, &[at]);
+        let last = input.columns.len();
+        let texts = texts_of(&found, last);
+        let coded = coded(&found, &[at, last]);
         let side = |wanted: &str| -> Rows {
             let of_side: Vec<usize> = (0..coded.rows.rows.len()).filter(|row| texts[*row] == wanted).collect();
             Rows {

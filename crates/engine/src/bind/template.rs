@@ -3,7 +3,11 @@
 //! Their rows are put under columns of known names, and a query text over them is bound in the place of the operator.
 
 use super::relation::{Column, Relation};
-use super::{Binder, Meaning, Names, Result, Stop, Surroundings, Typed};
+use super::source::constant_rows;
+use super::{Binder, Meaning, Names, Result, Stop, Surroundings, Typed, internal};
+use crate::types::renamed;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::logical_expr::Expr as Plan;
 use kql::{Diagnostic, Span};
 use std::collections::HashMap;
 
@@ -52,9 +56,30 @@ impl Binder<'_> {
     }
 }
 
+impl Binder<'_> {
+    /// Rows that are read more than once, and come out the same each time: where they would not, because the query asks
+    /// for random values, they are read first.
+    pub(super) fn settled(&mut self, relation: Relation, span: Span) -> Result<Relation> {
+        let plan = relation.builder.clone().build().map_err(|e| internal(span, &e))?;
+        let mut is_volatile = false;
+        let looked = plan.apply(|node| {
+            is_volatile |= node.expressions().iter().any(Plan::is_volatile);
+            Ok(if is_volatile { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+        });
+        looked.map_err(|e| internal(span, &e))?;
+        if !is_volatile {
+            return Ok(relation);
+        }
+        let read = self.subquery(relation.plain(span)?, span)?;
+        let rows = renamed(&read.batches, &read.columns).map_err(|e| internal(span, &e.into()))?;
+        constant_rows("rows", &read.columns, vec![rows], span)
+    }
+}
+
 /// A name as a query writes it, whatever letters it has.
 pub(super) fn quoted(name: &str) -> String {
-    format!("['{}']", name.replace('\\', "\\\\").replace('\'', "\\'"))
+    let escaped = name.replace('\\', "\\\\").replace('\'', "\\'");
+    format!("['{}']", escaped.replace('\n', "\\n").replace('\r', "\\r").replace('\t', "\\t"))
 }
 
 /// `, ['a'], ['b']`: columns to add to a list.

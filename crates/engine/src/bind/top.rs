@@ -17,7 +17,10 @@ impl<'q> Binder<'q> {
         span: Span,
         names: &Names<'q>,
     ) -> Result<Relation> {
-        let input = input.plain(span)?;
+        let mut input = input.plain(span)?;
+        if levels.iter().any(|level| level.others.is_some()) {
+            input = self.settled(input, span)?;
+        }
         let columns = input.columns.clone();
         let scope = Scope { names: names.clone(), columns: &columns };
         let mut keys: Vec<(String, Typed)> = Vec::new();
@@ -116,7 +119,9 @@ impl<'q> Binder<'q> {
         scope: &Scope<'q, '_>,
         span: Span,
     ) -> Result<Relation> {
-        let name = |i: usize| format!("$n{i}");
+        let is_taken = |name: &str| input.columns.iter().any(|c| c.name.starts_with(name));
+        let prefix = unique_name("$n", is_taken);
+        let name = |i: usize| format!("{prefix}_{i}");
         let mut outputs = input.outputs();
         outputs.extend(keys[..=from].iter().enumerate().map(|(i, (_, key))| (name(i), key.clone())));
         let rows = input.clone().project(outputs, span)?;

@@ -4,6 +4,8 @@
 //! found by depth first, each column in turn. Of patterns that match the same rows only the longest is told: it is
 //! *closed*.
 
+use std::collections::BTreeMap;
+
 /// A row: the code of its value in each column.
 pub type Row = Vec<Option<u32>>;
 
@@ -57,7 +59,12 @@ impl Rows {
     pub fn closed(&self, least: f64, values_max: usize) -> Result<Vec<Found>, TooMany> {
         let mut search = Search { rows: self, least, values_max, found: Vec::new(), seen: 0 };
         let all: Vec<usize> = (0..self.rows.len()).collect();
-        search.extend(&mut vec![None; self.columns], &all, 0)?;
+        // What all rows have in common is a pattern already.
+        let common = self.common(&all);
+        if (1..=values_max).contains(&set(&common)) && self.total() >= least {
+            search.found.push(Found { pattern: common.clone(), weight: self.total() });
+        }
+        search.extend(&common, &all, 0)?;
         Ok(search.found)
     }
 
@@ -137,19 +144,20 @@ struct Search<'r> {
 }
 
 impl Search<'_> {
-    /// Adds the patterns that have `pattern` and further values, of columns from `from` on.
-    fn extend(&mut self, pattern: &mut Pattern, rows: &[usize], from: usize) -> Result<(), TooMany> {
-        if set(pattern) >= self.values_max {
-            return Ok(());
-        }
+    /// Adds the closed patterns that have `pattern`, which is one, and a further value of a column from `from` on. Each
+    /// is found once: from the pattern that it extends by its first further column.
+    fn extend(&mut self, pattern: &Pattern, rows: &[usize], from: usize) -> Result<(), TooMany> {
         for column in from..self.rows.columns {
-            let mut by_value: std::collections::BTreeMap<u32, Vec<usize>> = std::collections::BTreeMap::new();
+            if pattern[column].is_some() {
+                continue;
+            }
+            let mut by_value: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
             for row in rows {
                 if let Some(value) = self.rows.rows[*row][column] {
                     by_value.entry(value).or_default().push(*row);
                 }
             }
-            for (value, matching) in by_value {
+            for matching in by_value.into_values() {
                 let weight = self.rows.weight_of(&matching);
                 if weight < self.least {
                     continue;
@@ -158,14 +166,25 @@ impl Search<'_> {
                 if self.seen > PATTERNS_MAX {
                     return Err(TooMany);
                 }
-                pattern[column] = Some(value);
-                // Where all the rows have another value in common, the longer pattern tells of them.
-                let common = self.rows.common(&matching);
-                if common == *pattern || set(pattern) == self.values_max {
-                    self.found.push(Found { pattern: pattern.clone(), weight });
+                // All that these rows have in common.
+                let mut common = self.rows.common(&matching);
+                if (0..column).any(|before| common[before].is_some() && pattern[before].is_none()) {
+                    continue;
                 }
-                self.extend(pattern, &matching, column + 1)?;
-                pattern[column] = None;
+                if set(&common) < self.values_max {
+                    self.found.push(Found { pattern: common.clone(), weight });
+                    self.extend(&common, &matching, column + 1)?;
+                    continue;
+                }
+                // No longer pattern is wanted; of a longer one its first values are told.
+                let surplus = (0..self.rows.columns).filter(|c| common[*c].is_some()).nth(self.values_max);
+                if let Some(surplus) = surplus {
+                    common[surplus..].iter_mut().for_each(|value| *value = None);
+                }
+                if self.found.iter().all(|found| found.pattern != common) {
+                    let weight = self.rows.weight(&common);
+                    self.found.push(Found { pattern: common, weight });
+                }
             }
         }
         Ok(())
@@ -192,6 +211,20 @@ mod tests {
         let wanted =
             [(vec![Some(1), Some(1), None], 3.0), (vec![Some(2), None, None], 2.0), (vec![None, Some(1), None], 4.0)];
         assert_eq!(patterns, wanted);
+    }
+
+    #[test]
+    fn many_columns_that_say_the_same_are_one_pattern() {
+        let rows: Vec<Row> =
+            (0..20).map(|i| (0..30).map(|c| Some(if c == 29 { i % 2 } else { 0 })).collect()).collect();
+        let rows = Rows { weights: vec![1.0; rows.len()], rows, columns: 30 };
+        let found = rows.closed(8.0, usize::MAX).expect("few patterns");
+        assert_eq!(
+            found.iter().map(|f| (set(&f.pattern), f.weight)).collect::<Vec<_>>(),
+            [(29, 20.0), (30, 10.0), (30, 10.0)]
+        );
+        let short = rows.closed(8.0, 5).expect("few patterns");
+        assert!(short.iter().all(|f| set(&f.pattern) == 5), "{short:?}");
     }
 
     #[test]

@@ -72,7 +72,8 @@ impl Digest {
         self.settle();
         let (_, kind) = KINDS.into_iter().find(|(of, _)| *of == self.of).unwrap_or(KINDS[0]);
         let mean = |key: Key| match self.of {
-            Type::Real => json::real_text(real_of(key)),
+            Type::Real if real_of(key).is_finite() => json::real_text(real_of(key)),
+            Type::Real => format!("\"{}\"", real_of(key)),
             _ => key.to_string(),
         };
         let means = json::array(self.centroids.iter().map(|(key, _)| mean(*key)));
@@ -82,7 +83,9 @@ impl Digest {
 
     /// Adds a value that counts `weight` times.
     pub fn add(&mut self, key: Key, weight: u64) {
-        if weight > 0 {
+        // What is no number has no place among numbers.
+        let is_number = self.of != Type::Real || !real_of(key).is_nan();
+        if weight > 0 && is_number {
             self.centroids.push((key, weight));
             if self.centroids.len() > GATHERED_MAX {
                 self.settle();
@@ -115,7 +118,7 @@ impl Digest {
         self.centroids.dedup_by(|later, kept| {
             let is_same = later.0 == kept.0;
             if is_same {
-                kept.1 += later.1;
+                kept.1 = kept.1.saturating_add(later.1);
             }
             is_same
         });
@@ -135,7 +138,7 @@ impl Digest {
             let (start, end) = (before - open as f64, before + weight as f64);
             let fits = !joined.is_empty() && scale(end / total) - scale(start / total) <= 1.0;
             match joined.last_mut().filter(|_| fits) {
-                Some(last) => *last = (self.mean(*last, (key, weight)), last.1 + weight),
+                Some(last) => *last = (self.mean(*last, (key, weight)), last.1.saturating_add(weight)),
                 None => joined.push((key, weight)),
             }
             before = end;
@@ -144,10 +147,12 @@ impl Digest {
     }
 
     fn mean(&self, a: (Key, u64), b: (Key, u64)) -> Key {
-        let part = b.1 as f64 / (a.1 + b.1) as f64;
+        let part = b.1 as f64 / (a.1 as f64 + b.1 as f64);
         if self.of == Type::Real {
             let (x, y) = (real_of(a.0), real_of(b.0));
-            return real_key(x + (y - x) * part);
+            let mean = x * (1.0 - part) + y * part;
+            // Of opposite infinities there is no mean.
+            return if mean.is_nan() { a.0 } else { real_key(mean) };
         }
         let step = (i128::from(b.0) - i128::from(a.0)) as f64 * part;
         a.0.saturating_add(step.round() as i64)

@@ -5,6 +5,7 @@
 
 use crate::json;
 use serde_json::Value;
+use std::collections::HashMap;
 
 /// The property that stands for the elements of an array.
 const ELEMENTS: &str = "`indexer`";
@@ -16,6 +17,8 @@ pub struct Schema {
     kinds: Vec<Kind>,
     /// Of bags.
     properties: Vec<(String, Schema)>,
+    /// Where a property stands among them.
+    places: HashMap<String, usize>,
     /// Of arrays.
     elements: Option<Box<Schema>>,
 }
@@ -28,6 +31,12 @@ enum Kind {
 }
 
 impl Schema {
+    /// Memory held, in bytes, about.
+    pub fn size(&self) -> usize {
+        const PROPERTY_BYTES: usize = 200;
+        size_of::<Schema>() + self.properties.len() * PROPERTY_BYTES
+    }
+
     pub fn is_empty(&self) -> bool {
         self.kinds.is_empty()
     }
@@ -118,10 +127,14 @@ impl Schema {
     }
 
     fn property(&mut self, name: &str) -> &mut Schema {
-        let at = self.properties.iter().position(|(known, _)| known == name).unwrap_or_else(|| {
-            self.properties.push((name.to_owned(), Schema::default()));
-            self.properties.len() - 1
-        });
+        let at = match self.places.get(name) {
+            Some(at) => *at,
+            None => {
+                self.places.insert(name.to_owned(), self.properties.len());
+                self.properties.push((name.to_owned(), Schema::default()));
+                self.properties.len() - 1
+            }
+        };
         &mut self.properties[at].1
     }
 }

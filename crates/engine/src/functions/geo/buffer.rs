@@ -30,7 +30,9 @@ pub struct Buffer {
 fn step(radius: f64, error: f64) -> f64 {
     /// A circle has at least three corners.
     const LONGEST: f64 = 2.0 * PI / 3.0 + 1e-15;
-    LONGEST.min(2.0 * ((radius - error).tan() / radius.tan()).acos())
+    /// An error that is lost in rounding would make steps of no length.
+    const SHORTEST: f64 = 1e-3;
+    (2.0 * ((radius - error).tan() / radius.tan()).acos()).max(SHORTEST).min(LONGEST)
 }
 
 impl Buffer {

@@ -4,9 +4,7 @@
 //! the loops of either source wind around what is to its left and to its right; a region of the answer is bounded by the
 //! pieces that have it on one side only.
 
-use super::sphere::{
-    Point, angle, closest, crosses, crossing, is_left, length, meets_box, normalized, scaled, sum, turn,
-};
+use super::sphere::{Point, angle, arc_box, closest, crosses, crossing, is_left, meets_box, normalized, sum, turn};
 use datafusion::common::Result;
 use datafusion::error::DataFusionError;
 use s2::cellid::CellID;
@@ -14,6 +12,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// More edges than these are refused: the work grows with their square.
 const EDGES_MAX: usize = 20_000;
+
+/// Edges that cross each other at more places than these are refused.
+const NODES_MAX: usize = 200_000;
 
 /// Points that are closer than this are one: less than a tenth of a micrometer.
 const SAME: f64 = 1e-14;
@@ -66,7 +67,7 @@ impl Overlay {
             for i in 0..last {
                 let (from, to) = (corners[i], corners[(i + 1) % corners.len()]);
                 if from != to {
-                    edges.push(Edge { from, to, cuts: Vec::new(), is_loop: path.is_loop, source: path.source });
+                    edges.push(Edge { from, to, cuts: HashSet::new(), is_loop: path.is_loop, source: path.source });
                 }
             }
         }
@@ -74,7 +75,7 @@ impl Overlay {
             let message = format!("shapes of more than {EDGES_MAX} edges cannot be joined or intersected");
             return Err(DataFusionError::Execution(message));
         }
-        cut(&mut edges, &mut nodes);
+        cut(&mut edges, &mut nodes)?;
         let mut pieces = BTreeMap::new();
         for (i, edge) in edges.iter().enumerate() {
             let stops = edge.stops(&nodes.points);
@@ -347,7 +348,7 @@ struct Edge {
     from: usize,
     to: usize,
     /// The nodes at which others meet it, besides its ends.
-    cuts: Vec<usize>,
+    cuts: HashSet<usize>,
     is_loop: bool,
     source: usize,
 }
@@ -355,7 +356,7 @@ struct Edge {
 impl Edge {
     /// Its nodes from one end to the other.
     fn stops(&self, nodes: &[Point]) -> Vec<usize> {
-        let mut stops = self.cuts.clone();
+        let mut stops: Vec<usize> = self.cuts.iter().copied().collect();
         let start = nodes[self.from];
         stops.sort_by(|a, b| angle(start, nodes[*a]).total_cmp(&angle(start, nodes[*b])));
         stops.insert(0, self.from);
@@ -373,6 +374,8 @@ impl Edge {
 struct Nodes {
     points: Vec<Point>,
     by_bits: HashMap<[u64; 3], usize>,
+    /// The crossings in each small cube of space.
+    by_cube: HashMap<[i64; 3], Vec<usize>>,
 }
 
 impl Nodes {
@@ -387,36 +390,49 @@ impl Nodes {
     }
 }
 
-/// Cuts edges where they cross, and where an end of one is on another.
-fn cut(edges: &mut [Edge], nodes: &mut Nodes) {
-    /// Half of the box around an edge, in one direction.
-    struct Reach {
-        low: Point,
-        high: Point,
+impl Nodes {
+    /// The crossing at this place, or so near that it is the same.
+    fn near(&mut self, p: Point) -> usize {
+        /// Far larger than what is the same place, so that few places are near the side of a cube.
+        const CUBE: f64 = 1e-11;
+        let cube = |by: Point| [0, 1, 2].map(|i| ((p[i] + by[i] * SAME) / CUBE).floor() as i64);
+        let corners = [-1.0, 1.0]
+            .into_iter()
+            .flat_map(|x| [-1.0, 1.0].into_iter().flat_map(move |y| [[x, y, -1.0], [x, y, 1.0]]));
+        let cubes: HashSet<[i64; 3]> = corners.map(cube).collect();
+        let known = cubes.iter().filter_map(|cube| self.by_cube.get(cube)).flatten().copied();
+        if let Some(node) = known.into_iter().find(|node| angle(self.points[*node], p) < SAME) {
+            return node;
+        }
+        let node = self.exactly(p);
+        cubes.into_iter().for_each(|cube| self.by_cube.entry(cube).or_default().push(node));
+        node
     }
-    let reach = |edge: &Edge| {
-        let (a, b) = (nodes.points[edge.from], nodes.points[edge.to]);
-        // An arc bulges over its chord by this, at most.
-        let bulge = 1.0 - length(scaled(sum(a, b), 0.5)) + SAME;
-        let of = |pick: fn(f64, f64) -> f64, by: f64| [0, 1, 2].map(|i| pick(a[i], b[i]) + by);
-        Reach { low: of(f64::min, -bulge), high: of(f64::max, bulge) }
-    };
-    let reaches: Vec<Reach> = edges.iter().map(reach).collect();
+}
+
+/// Cuts edges where they cross, and where an end of one is on another.
+fn cut(edges: &mut [Edge], nodes: &mut Nodes) -> Result<()> {
+    let reaches: Vec<(Point, Point)> =
+        edges.iter().map(|edge| arc_box(nodes.points[edge.from], nodes.points[edge.to])).collect();
     let mut order: Vec<usize> = (0..edges.len()).collect();
-    order.sort_by(|a, b| reaches[*a].low[0].total_cmp(&reaches[*b].low[0]));
+    order.sort_by(|a, b| reaches[*a].0[0].total_cmp(&reaches[*b].0[0]));
     let mut open: Vec<usize> = Vec::new();
     for i in order {
-        let here = &reaches[i];
-        open.retain(|j| reaches[*j].high[0] >= here.low[0]);
+        open.retain(|j| reaches[*j].1[0] >= reaches[i].0[0]);
         for &j in &open {
-            if meets_box((here.low, here.high), (reaches[j].low, reaches[j].high)) {
+            if meets_box(reaches[i], reaches[j]) {
                 let (first, second) = (i.min(j), i.max(j));
                 let (head, tail) = edges.split_at_mut(second);
                 cut_pair(&mut head[first], &mut tail[0], nodes);
             }
         }
+        if nodes.points.len() > NODES_MAX {
+            let message = format!("the edges of the shapes meet at more than {NODES_MAX} places");
+            return Err(DataFusionError::Execution(message));
+        }
         open.push(i);
     }
+    Ok(())
 }
 
 fn cut_pair(x: &mut Edge, y: &mut Edge, nodes: &mut Nodes) {
@@ -424,7 +440,7 @@ fn cut_pair(x: &mut Edge, y: &mut Edge, nodes: &mut Nodes) {
         let (a, b, p) = (points[edge.from], points[edge.to], points[node]);
         let is_on = !edge.has(node) && angle(p, closest(p, a, b)) < SAME;
         if is_on {
-            edge.cuts.push(node);
+            edge.cuts.insert(node);
         }
         is_on || edge.has(node)
     }
@@ -439,7 +455,10 @@ fn cut_pair(x: &mut Edge, y: &mut Edge, nodes: &mut Nodes) {
     }
     let Some(p) = crossing(a, b, c, d) else { return };
     // Three edges may cross at one place.
-    let near = x.cuts.iter().chain(&y.cuts).copied().find(|node| angle(points[*node], p) < SAME);
-    let node = near.unwrap_or_else(|| nodes.exactly(p));
-    [x, y].into_iter().filter(|edge| !edge.has(node)).for_each(|edge| edge.cuts.push(node));
+    let node = nodes.near(p);
+    for edge in [x, y] {
+        if !edge.has(node) {
+            edge.cuts.insert(node);
+        }
+    }
 }

@@ -125,8 +125,20 @@ pub fn meet(a: Point, b: Point, c: Point, d: Point) -> bool {
     touches(a, c, d) || touches(b, c, d) || touches(c, a, b) || touches(d, a, b)
 }
 
+/// The lowest and the highest corner of a box around an arc.
+pub fn arc_box(a: Point, b: Point) -> (Point, Point) {
+    const ROUNDING: f64 = 1e-14;
+    // An arc bulges over its chord by this, at most.
+    let bulge = 1.0 - length(scaled(sum(a, b), 0.5)) + ROUNDING;
+    let of = |pick: fn(f64, f64) -> f64, by: f64| [0, 1, 2].map(|i| pick(a[i], b[i]) + by);
+    (of(f64::min, -bulge), of(f64::max, bulge))
+}
+
 /// Whether two arcs cross.
 pub fn crosses(a: Point, b: Point, c: Point, d: Point) -> bool {
+    if !meets_box(arc_box(a, b), arc_box(c, d)) {
+        return false;
+    }
     if is_left(a, b, c) == is_left(a, b, d) || is_left(c, d, a) == is_left(c, d, b) {
         return false;
     }
@@ -134,7 +146,14 @@ pub fn crosses(a: Point, b: Point, c: Point, d: Point) -> bool {
     let meeting = cross(normal(a, b), normal(c, d));
     let ab = sum(a, b);
     let cd = sum(c, d);
-    dot(meeting, ab) * dot(meeting, cd) > 0.0
+    if dot(meeting, ab) * dot(meeting, cd) <= 0.0 {
+        return false;
+    }
+    // Of arcs on one great circle, on which side the ends are is rounding alone, and the place where they would cross
+    // is on neither or on one.
+    const ROUNDING: f64 = 1e-9;
+    let is_on = |p: Point, x: Point, y: Point| angle(x, p) + angle(p, y) - angle(x, y) < ROUNDING;
+    crossing(a, b, c, d).is_none_or(|p| is_on(p, a, b) && is_on(p, c, d))
 }
 
 /// Where two arcs that cross do so.
