@@ -32,7 +32,9 @@ fn step(radius: f64, error: f64) -> f64 {
     const LONGEST: f64 = 2.0 * PI / 3.0 + 1e-15;
     /// An error that is lost in rounding would make steps of no length.
     const SHORTEST: f64 = 1e-3;
-    (2.0 * ((radius - error).tan() / radius.tan()).acos()).max(SHORTEST).min(LONGEST)
+    let step = 2.0 * ((radius - error).tan() / radius.tan()).acos();
+    // No number is no step either.
+    if step > SHORTEST { step.min(LONGEST) } else { SHORTEST }
 }
 
 impl Buffer {
