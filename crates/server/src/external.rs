@@ -8,12 +8,15 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use std::io::Read;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use workspace::format;
 
 /// One file, unpacked.
 const FILE_BYTES_MAX: u64 = 100 << 20;
+/// All files of one `externaldata`, as rows in memory.
+const FILES_BYTES_MAX: usize = 512 << 20;
 const FILE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Reads files over HTTP and HTTPS.
@@ -133,11 +136,40 @@ fn format_of(address: &str) -> String {
     }
 }
 
+/// Tells the thread that reads that nobody waits any more.
+struct Waiting(Arc<AtomicBool>);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 impl ExternalReader for AllowedHosts {
     fn read(&self, wanted: ExternalData) -> BoxFuture<'_, Result<Vec<RecordBatch>, String>> {
         let reader = AllowedHosts { hosts: self.hosts.clone(), agent: self.agent.clone() };
-        let work = move || wanted.addresses.iter().map(|address| reader.read_file(&wanted, address)).collect();
-        async move { tokio::task::spawn_blocking(work).await.map_err(|e| e.to_string())? }.boxed()
+        let is_left = Arc::new(AtomicBool::new(false));
+        let waiting = Waiting(is_left.clone());
+        let work = move || {
+            let mut batches: Vec<RecordBatch> = Vec::new();
+            for address in &wanted.addresses {
+                if is_left.load(Ordering::Relaxed) {
+                    return Err("nobody waits for the files any more".to_owned());
+                }
+                batches.push(reader.read_file(&wanted, address)?);
+                let bytes: usize = batches.iter().map(RecordBatch::get_array_memory_size).sum();
+                if bytes > FILES_BYTES_MAX {
+                    return Err(format!("the files of externaldata take more than {FILES_BYTES_MAX} bytes"));
+                }
+            }
+            Ok(batches)
+        };
+        async move {
+            let read = tokio::task::spawn_blocking(work).await.map_err(|e| e.to_string());
+            drop(waiting);
+            read?
+        }
+        .boxed()
     }
 }
 
@@ -172,7 +204,7 @@ mod tests {
     fn secrets_of_an_address_are_not_shown() {
         assert_eq!(shown("https://a.org/b.csv?sig=secret"), "https://a.org/b.csv");
         assert!(!shown("https://me:secret@a.org/b.csv").contains("secret"));
-        assert_eq!(format_of("https://a.org/b.TSV.gz?x=y.json"), "csv");
+        assert_eq!(format_of("https://a.org/b.TSV.gz?x=y.json"), "tsv");
         assert_eq!(format_of("https://a.org/b.json.gz?x"), "json");
     }
 }
