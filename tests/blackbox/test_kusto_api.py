@@ -85,8 +85,8 @@ def test_an_unknown_table_is_a_semantic_error(server):
 
 
 def test_an_operator_that_is_not_supported_is_refused_by_name(server):
-    found = error(ask(server, "SecurityAlert\n| macro-expand entity_group ['a'] as b (T)"), 400)
-    assert "'macro-expand' is not supported yet" in found["@message"]
+    found = error(ask(server, "SecurityAlert\n| assert-schema (a: long)"), 400)
+    assert "'assert-schema' is not supported yet" in found["@message"]
     assert POSITION.search(found["@message"]).groups() == ("2", "3")
 
 
