@@ -13,22 +13,6 @@ use workspace::{FunctionEntry, TableInfo};
 /// The version of a schema in the JSON document. Clients compare it; ours never says that they have the newest.
 const SCHEMA_VERSION: (u32, u32) = (1, 0);
 
-/// The .NET name of a type.
-fn system_type(of: Type) -> &'static str {
-    match of {
-        Type::Bool => "System.SByte",
-        Type::Int => "System.Int32",
-        Type::Long => "System.Int64",
-        Type::Real => "System.Double",
-        Type::Decimal => "System.Data.SqlTypes.SqlDecimal",
-        Type::String => "System.String",
-        Type::DateTime => "System.DateTime",
-        Type::TimeSpan => "System.TimeSpan",
-        Type::Guid => "System.Guid",
-        Type::Dynamic => "System.Object",
-    }
-}
-
 /// `a:long,['b c']:string`.
 fn in_short(columns: &[Column]) -> String {
     let is_plain = |name: &str| {
@@ -39,7 +23,7 @@ fn in_short(columns: &[Column]) -> String {
 }
 
 fn column_json(name: &str, of: Type) -> String {
-    json::bag([("Name", text(name)), ("Type", text(system_type(of))), ("CslType", text(of.name()))].map(named))
+    json::bag([("Name", text(name)), ("Type", text(of.dotnet_name())), ("CslType", text(of.name()))].map(named))
 }
 
 fn named((name, value): (&str, String)) -> (String, String) {
@@ -63,7 +47,7 @@ fn function_json(name: &str, function: &FunctionEntry) -> String {
     let parameter = |p: &Parameter| match &p.kind {
         ParameterKind::Scalar(of) => {
             let mut members =
-                vec![("Name", text(&p.name.text)), ("Type", text(system_type(*of))), ("CslType", text(of.name()))];
+                vec![("Name", text(&p.name.text)), ("Type", text(of.dotnet_name())), ("CslType", text(of.name()))];
             members.extend(p.default.as_ref().map(|default| ("CslDefaultValue", text(default.span.text(&source)))));
             json::bag(members.into_iter().map(named))
         }
@@ -240,7 +224,7 @@ impl Command<'_> {
             for info in self.services.workspaces.tables(&database).await.map_err(failed)? {
                 row([&database, &info.name, "", ""], "", &info.notes.folder, &info.notes.docstring);
                 for column in &info.columns {
-                    row([&database, &info.name, &column.name, system_type(column.column_type)], "", "", "");
+                    row([&database, &info.name, &column.name, column.column_type.dotnet_name()], "", "", "");
                 }
             }
         }
