@@ -196,7 +196,7 @@ impl Session {
             let outcome = Binder::new(surroundings, &known).script(&parsed.script);
             match outcome {
                 Ok(bound) => break bound,
-                Err(Stop::Diagnostic(diagnostic)) => return Err(Error::Query(vec![*diagnostic])),
+                Err(Stop::Wrong(found)) => return Err(Error::Query(found)),
                 Err(Stop::Needs(_) | Stop::Fetch { .. }) if known.len() >= SUBQUERIES_MAX => {
                     return Err(Error::Run(format!("the query depends on more than {SUBQUERIES_MAX} others")));
                 }
@@ -250,7 +250,7 @@ impl Session {
         let outcome = Binder::new(surroundings, &[]).script(&parsed.script);
         let mut bound = match outcome {
             Ok(bound) => bound,
-            Err(Stop::Diagnostic(diagnostic)) => return Err(Error::Query(vec![*diagnostic])),
+            Err(Stop::Wrong(found)) => return Err(Error::Query(found)),
             Err(Stop::Needs(_) | Stop::Fetch { .. }) => {
                 return Err(Error::Run("a prepared query cannot depend on the result of another".to_owned()));
             }

@@ -2,6 +2,7 @@
 
 use super::comparison::{Comparison, compare};
 use super::expression::{long, text};
+use super::findings::{Findings, all};
 use super::operators::{branch_type, exact};
 use super::relation::{null, wrong_type};
 use super::tuple::is_array_sort;
@@ -122,10 +123,7 @@ impl<'q> Binder<'q> {
         if signatures.is_empty() {
             return Err(self.no_such_function(function, scope));
         }
-        let mut given = Vec::with_capacity(arguments.len());
-        for argument in arguments {
-            given.push(self.expression(&argument.value, scope)?);
-        }
+        let given = self.values(arguments, scope)?;
         let chosen = choose(&signatures, &given).ok_or_else(|| mismatch(function, &signatures, &given, span))?;
         let mut converted = Vec::with_capacity(given.len());
         for (i, typed) in given.into_iter().enumerate() {
@@ -138,6 +136,11 @@ impl<'q> Binder<'q> {
             && constant_text(&converted[0]).is_some_and(|part| part.eq_ignore_ascii_case("week"));
         let result = Typed::new(chosen.kernel.call(converted), chosen.kernel.returns);
         if in_weeks { self.convert(result, Type::Real, span) } else { Ok(result) }
+    }
+
+    /// The arguments as they are bound by themselves.
+    pub(super) fn values(&mut self, arguments: &'q [Argument], scope: &Scope<'q, '_>) -> Result<Vec<Typed>> {
+        all(arguments.iter().map(|argument| self.expression(&argument.value, scope)))
     }
 
     fn no_such_function(&self, function: &Name, scope: &Scope<'q, '_>) -> super::Stop {
@@ -274,11 +277,10 @@ impl<'q> Binder<'q> {
             }
             "strcat" | "strcat_delim" => {
                 count(1, usize::MAX)?;
-                let mut parts = Vec::new();
-                for argument in arguments {
+                let parts = all(arguments.iter().map(|argument| {
                     let typed = self.expression(&argument.value, scope)?;
-                    parts.push(self.convert(typed, Type::String, argument.value.span)?.expr);
-                }
+                    Ok(self.convert(typed, Type::String, argument.value.span)?.expr)
+                }))?;
                 let kernel = if name == "strcat" { &string::STRCAT } else { &string::STRCAT_DELIM };
                 Ok(Typed::new(kernel.call(parts), Type::String))
             }
@@ -467,17 +469,17 @@ impl<'q> Binder<'q> {
     fn case(&mut self, arguments: &'q [Argument], span: Span, scope: &Scope<'q, '_>) -> Result<Typed> {
         let mut conditions = Vec::new();
         let mut values: Vec<(Typed, Span)> = Vec::new();
+        let mut findings = Findings::default();
         for (i, argument) in arguments.iter().enumerate() {
             if i % 2 == 0 && i + 1 < arguments.len() {
-                conditions.push(self.condition(&argument.value, "the condition", scope)?);
-            } else if argument.value.kind == ExprKind::Literal(Literal::Null) {
-                return Err(Diagnostic::semantic(argument.value.span, "a bare null has no type")
-                    .with_hint("Write its type: long(null), dynamic(null).")
-                    .into());
+                let condition = self.condition(&argument.value, "the condition", scope);
+                conditions.extend(findings.note(condition)?);
             } else {
-                values.push((self.expression(&argument.value, scope)?, argument.value.span));
+                let value = self.expression(&argument.value, scope);
+                values.extend(findings.note(value)?.map(|value| (value, argument.value.span)));
             }
         }
+        findings.end(())?;
         let common = self.common_type(&values, span)?;
         let mut branches = Vec::new();
         for (typed, span) in values {
@@ -503,10 +505,8 @@ impl<'q> Binder<'q> {
 
     /// The first value that is not null, for strings the first that is not empty.
     fn coalesce(&mut self, arguments: &'q [Argument], span: Span, scope: &Scope<'q, '_>) -> Result<Typed> {
-        let mut values = Vec::new();
-        for argument in arguments {
-            values.push((self.expression(&argument.value, scope)?, argument.value.span));
-        }
+        let given = self.values(arguments, scope)?;
+        let values: Vec<_> = given.into_iter().zip(arguments.iter().map(|argument| argument.value.span)).collect();
         let mut common = values[0].0.value_type;
         for (typed, _) in &values {
             common = super::operators::comparable_type(common, typed.value_type)
@@ -536,10 +536,7 @@ impl<'q> Binder<'q> {
 
     /// `bin(value, step)` and `bin_at(value, step, anchor)`.
     fn bin(&mut self, arguments: &'q [Argument], span: Span, scope: &Scope<'q, '_>) -> Result<Typed> {
-        let mut given = Vec::new();
-        for argument in arguments {
-            given.push(self.expression(&argument.value, scope)?);
-        }
+        let given = self.values(arguments, scope)?;
         self.binned(given, span)
     }
 
@@ -636,10 +633,7 @@ impl<'q> Binder<'q> {
     }
 
     fn extreme(&mut self, least: bool, arguments: &'q [Argument], span: Span, scope: &Scope<'q, '_>) -> Result<Typed> {
-        let mut given = Vec::new();
-        for argument in arguments {
-            given.push(self.expression(&argument.value, scope)?);
-        }
+        let given = self.values(arguments, scope)?;
         let mut common = given[0].value_type;
         for typed in &given {
             common = super::operators::comparable_type(common, typed.value_type).ok_or_else(|| {

@@ -114,7 +114,7 @@ impl<'q> Binder<'q> {
             });
             match bound {
                 Ok(relation) => legs.push((format!("union_arg{}", legs.len()), relation)),
-                Err(Stop::Diagnostic(d)) if expand.is_fuzzy && d.is_missing_table => {}
+                Err(Stop::Wrong(found)) if expand.is_fuzzy && found.iter().all(|d| d.is_missing_table) => {}
                 Err(stop) => return Err(stop),
             }
         }

@@ -1,7 +1,7 @@
 //! Scalar expressions: names, literals, access into dynamic values, conversions.
 
 use super::relation::{self, column, null, wrong_type};
-use super::{Binder, Meaning, Result, Scope, Typed, internal, unknown};
+use super::{Binder, Meaning, Result, Scope, Stop, Typed, internal, unknown};
 use crate::functions::{conversion, dynamic};
 use crate::json;
 use crate::types::{DECIMAL_PRECISION, DECIMAL_SCALE, arrow_type};
@@ -97,7 +97,7 @@ impl<'q> Binder<'q> {
         }
         match scope.names.find(name) {
             Some(Meaning::Value(typed)) => Ok(typed.clone()),
-            Some(Meaning::Mistaken(problem)) => Err(problem.as_ref().clone().into()),
+            Some(Meaning::Mistaken(found)) => Err(Stop::Wrong(found.clone())),
             Some(Meaning::Graph(_)) => {
                 Err(Diagnostic::semantic(span, format!("'{name}' is a graph, not a value")).into())
             }

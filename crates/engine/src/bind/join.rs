@@ -1,5 +1,6 @@
 //! `join` in all its kinds.
 
+use super::findings::{all, both};
 use super::relation::{Column, Relation, column, null, unique_name};
 use super::{Binder, Names, Result, Typed, internal, plan, unknown};
 use crate::aggregates::{self, Kind, field_name};
@@ -79,16 +80,14 @@ impl<'q> Binder<'q> {
     fn join_keys(&mut self, left: &Relation, right: &Relation, on: &'q [Expr]) -> Result<Vec<(Typed, Typed)>> {
         let mut conditions = Vec::new();
         on.iter().for_each(|e| conjuncts(e, &mut conditions));
-        let mut keys = Vec::new();
-        for condition in conditions {
+        all(conditions.into_iter().map(|condition| {
             let (a, b) = match &condition.kind {
                 ExprKind::Name(name) => {
                     let name = Name { text: name.clone(), span: condition.span };
                     (column(left.require(&name)?), column(right.require(&name)?))
                 }
                 ExprKind::Binary { operator: BinaryOperator::Equal, left: a, right: b } => {
-                    let (x, x_side) = key_side(a, left, right)?;
-                    let (y, y_side) = key_side(b, left, right)?;
+                    let ((x, x_side), (y, y_side)) = both(key_side(a, left, right), key_side(b, left, right))?;
                     match (x_side, y_side) {
                         (Side::Left, Side::Right) => (x, y),
                         (Side::Right, Side::Left) => (y, x),
@@ -111,10 +110,8 @@ impl<'q> Binder<'q> {
                 let message = format!("the keys have different types: {} and {}", a.value_type, b.value_type);
                 Diagnostic::semantic(condition.span, message)
             })?;
-            let (a, b) = (self.convert(a, common, condition.span)?, self.convert(b, common, condition.span)?);
-            keys.push((a, b));
-        }
-        Ok(keys)
+            Ok((self.convert(a, common, condition.span)?, self.convert(b, common, condition.span)?))
+        }))
     }
 
     pub(super) fn join_relations(

@@ -15,6 +15,7 @@ mod evaluate;
 mod expression;
 mod external;
 mod find;
+mod findings;
 mod fork;
 mod geo_lookup;
 mod graph;
@@ -49,6 +50,7 @@ use crate::types;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::common::{DataFusionError, SchemaError};
 use datafusion::logical_expr::{Expr, LogicalPlan};
+use findings::Findings;
 use kql::tree::{Accessible, Function, LetValue, Name, Pattern, Pipeline, Script, Source, Statement};
 use kql::{Diagnostic, Span, Type};
 pub(crate) use relation::Relation;
@@ -71,8 +73,8 @@ pub struct SubqueryResult {
 /// Why binding stopped.
 #[derive(Debug)]
 pub(crate) enum Stop {
-    /// The query is wrong, or not supported.
-    Diagnostic(Box<Diagnostic>),
+    /// The query is wrong, or not supported. Empty where all that is wrong has been told.
+    Wrong(Vec<Diagnostic>),
     /// The next subquery must be run first.
     Needs(Box<Bound>),
     /// Rows from elsewhere must be read first, in the place of the next subquery.
@@ -81,7 +83,7 @@ pub(crate) enum Stop {
 
 impl From<Diagnostic> for Stop {
     fn from(diagnostic: Diagnostic) -> Stop {
-        Stop::Diagnostic(Box::new(diagnostic))
+        Stop::Wrong(vec![diagnostic])
     }
 }
 
@@ -130,8 +132,8 @@ impl Typed {
 #[derive(Clone)]
 pub(crate) enum Meaning<'q> {
     Value(Typed),
-    /// An argument of the wrong type, which matters where it is used.
-    Mistaken(Box<Diagnostic>),
+    /// A value that is wrong, which is told where it is used; empty where it has been told already.
+    Mistaken(Vec<Diagnostic>),
     Table(Relation),
     Graph(Box<graph::Graph>),
     Function {
@@ -316,27 +318,35 @@ impl<'q> Binder<'q> {
     pub fn script(&mut self, script: &'q Script) -> Result<Vec<Bound>> {
         let mut results = Vec::new();
         let mut names = self.root.clone();
+        let mut findings = Findings::default();
         for statement in &script.statements {
             match statement {
                 Statement::Query(pipeline) => {
-                    self.visualization = None;
-                    self.needs_single_stream = false;
-                    if let Some(tables) = self.named_graph_tables(pipeline, &names)? {
-                        names = tables;
-                        continue;
-                    }
-                    match self.several_results(pipeline, &names)? {
-                        Some(several) => results.extend(several),
-                        None => {
-                            let relation = self.pipeline(pipeline, &names)?;
-                            results.push(self.finish(relation, pipeline.span)?);
-                        }
-                    }
+                    let bound = self.statement(pipeline, &mut names);
+                    results.extend(findings.note(bound)?.unwrap_or_default());
                 }
-                other => names = self.declaration(other, &names)?,
+                other => names = self.noted_declaration(other, &names, &mut findings)?,
             }
         }
-        Ok(results)
+        findings.end(results).map_err(|stop| match stop {
+            Stop::Wrong(found) => Stop::Wrong(findings::in_order(found)),
+            other => other,
+        })
+    }
+
+    /// The results of one statement. Tables that it gives names to are known from then on.
+    fn statement(&mut self, pipeline: &'q Pipeline, names: &mut Names<'q>) -> Result<Vec<Bound>> {
+        self.visualization = None;
+        self.needs_single_stream = false;
+        if let Some(tables) = self.named_graph_tables(pipeline, names)? {
+            *names = tables;
+            return Ok(Vec::new());
+        }
+        if let Some(several) = self.several_results(pipeline, names)? {
+            return Ok(several);
+        }
+        let relation = self.pipeline(pipeline, names)?;
+        Ok(vec![self.finish(relation, pipeline.span)?])
     }
 
     fn finish(&mut self, relation: Relation, span: Span) -> Result<Bound> {
@@ -446,9 +456,12 @@ impl<'q> Binder<'q> {
         let result = bind(self);
         self.placeholders = placeholders;
         result.map_err(|stop| match stop {
-            Stop::Diagnostic(inner) => {
-                let message = format!("in the function '{}': {}", stored.name, inner.message);
-                Stop::Diagnostic(Box::new(Diagnostic { message, span, ..*inner }))
+            Stop::Wrong(found) => {
+                let told = |inner: Diagnostic| {
+                    let message = format!("in the function '{}': {}", stored.name, inner.message);
+                    Diagnostic { message, span, ..inner }
+                };
+                Stop::Wrong(found.into_iter().map(told).collect())
             }
             other => other,
         })
@@ -515,14 +528,15 @@ impl<'q> Binder<'q> {
 
     fn body(&mut self, body: &'q Script, mut names: Names<'q>, span: Span) -> Result<(Names<'q>, &'q Pipeline)> {
         let mut last = None;
+        let mut findings = Findings::default();
         for statement in &body.statements {
             match statement {
                 Statement::Query(pipeline) => last = Some(pipeline),
-                other => names = self.declaration(other, &names)?,
+                other => names = self.noted_declaration(other, &names, &mut findings)?,
             }
         }
         match last {
-            Some(pipeline) => Ok((names, pipeline)),
+            Some(pipeline) => findings.end((names, pipeline)),
             None => Err(Diagnostic::semantic(span, "the function has no expression to return").into()),
         }
     }
@@ -563,7 +577,7 @@ impl<'q> Binder<'q> {
                     let typed = self.expression(value, scope)?;
                     match self.coerce(typed, *wanted, value.span) {
                         Ok(typed) => Meaning::Value(typed),
-                        Err(Stop::Diagnostic(problem)) => Meaning::Mistaken(problem),
+                        Err(Stop::Wrong(found)) => Meaning::Mistaken(found),
                         Err(stop) => return Err(stop),
                     }
                 }

@@ -2,6 +2,7 @@
 
 use super::comparison::{Comparison, compare, null_is_false};
 use super::expression::{long, text};
+use super::findings::both;
 use super::relation::wrong_type;
 use super::{Binder, Result, Scope, Typed, constant, internal};
 use crate::functions::{decimal, dynamic, math, regexes, terms};
@@ -50,8 +51,7 @@ impl<'q> Binder<'q> {
         match operator {
             BinaryOperator::And | BinaryOperator::Or => {
                 let what = format!("an operand of '{}'", operator.text());
-                let a = self.condition(left, &what, scope)?;
-                let b = self.condition(right, &what, scope)?;
+                let (a, b) = both(self.condition(left, &what, scope), self.condition(right, &what, scope))?;
                 let operator = if operator == BinaryOperator::And { Operator::And } else { Operator::Or };
                 Ok(Typed::new(binary_expr(a, operator, b), Type::Bool))
             }
@@ -60,8 +60,7 @@ impl<'q> Binder<'q> {
                 self.text_operator(operator, left, right, scope)
             }
             _ => {
-                let a = self.expression(left, scope)?;
-                let b = self.expression(right, scope)?;
+                let (a, b) = both(self.expression(left, scope), self.expression(right, scope))?;
                 match comparison_of(operator) {
                     Some(comparison) => self.comparison(comparison, operator, a, b, span),
                     None => self.arithmetic(operator, a, b, span),
@@ -227,9 +226,8 @@ impl<'q> Binder<'q> {
         scope: &Scope<'q, '_>,
     ) -> Result<Typed> {
         let span = value.span.to(high.span);
-        let typed = self.expression(value, scope)?;
-        let low_typed = self.expression(low, scope)?;
-        let mut high_typed = self.expression(high, scope)?;
+        let bounds = both(self.expression(low, scope), self.expression(high, scope));
+        let (typed, (low_typed, mut high_typed)) = both(self.expression(value, scope), bounds)?;
         if low_typed.value_type == Type::DateTime && high_typed.value_type == Type::TimeSpan {
             high_typed = self.arithmetic(BinaryOperator::Add, low_typed.clone(), high_typed, high.span)?;
         }
@@ -254,8 +252,7 @@ impl<'q> Binder<'q> {
         scope: &Scope<'q, '_>,
     ) -> Result<Typed> {
         use MembershipOperator::{HasAll, HasAny, In, InIgnoreCase, NotIn, NotInIgnoreCase};
-        let mut needle = self.expression(value, scope)?;
-        let (items, row_lists) = self.list_items(list, scope)?;
+        let (mut needle, (items, row_lists)) = both(self.expression(value, scope), self.list_items(list, scope))?;
         let wants_text = !matches!(operator, In | NotIn);
         if wants_text && !matches!(needle.value_type, Type::String | Type::Dynamic) {
             let what = format!("the left operand of '{}'", operator.text());

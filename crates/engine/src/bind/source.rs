@@ -1,11 +1,12 @@
 //! Pipelines: where rows come from, and the operators that shape them row by row.
 
 use super::comparison::filter_form;
+use super::findings::{Findings, all, reads_expressions};
 use super::graph::{Stage, needs_graph};
 use super::naming::implicit_name;
 use super::relation::{Column, Relation, null, unique_name, wrong_type};
 use super::window::Windows;
-use super::{Binder, Meaning, Names, Result, Scope, Typed, Visualization, constant, internal, unknown};
+use super::{Binder, Meaning, Names, Result, Scope, Stop, Typed, Visualization, constant, internal, unknown};
 use crate::json;
 use crate::range::RangeTable;
 use crate::types::{self, arrow_schema, arrow_type};
@@ -54,7 +55,13 @@ impl<'q> Binder<'q> {
     /// Passes rows or a graph through operators in turn.
     pub(super) fn stages(&mut self, mut stage: Stage, operators: &'q [Operator], names: &Names<'q>) -> Result<Stage> {
         let mut names = names.clone();
+        let mut findings = Findings::default();
+        let mut is_vague = false;
         for operator in operators {
+            if is_vague && !reads_expressions(operator) {
+                self.note_inner(operator, &names, &mut findings)?;
+                return Err(findings.stop());
+            }
             stage = match (stage, &operator.kind) {
                 (Stage::Rows(mut relation), OperatorKind::As(name)) => {
                     relation.table = Some(name.text.clone());
@@ -62,13 +69,37 @@ impl<'q> Binder<'q> {
                     Stage::Rows(relation)
                 }
                 (Stage::Rows(relation), OperatorKind::MakeGraph(made)) => {
-                    self.make_graph(relation, made, operator.span, &names)?
+                    let made = self.make_graph(relation, made, operator.span, &names);
+                    match findings.note(made)? {
+                        Some(stage) => stage,
+                        None => return Err(findings.stop()),
+                    }
                 }
-                (Stage::Rows(relation), _) => Stage::Rows(self.operator(Some(relation), operator, &names)?),
-                (Stage::Graph(graph), _) => self.graph_operator(graph, operator, &names)?,
+                (Stage::Rows(relation), _) => {
+                    let before = relation.clone();
+                    let after = self.operator(Some(relation), operator, &names);
+                    match findings.note(after)? {
+                        Some(relation) => Stage::Rows(relation),
+                        None => {
+                            let Some(guess) = self.after_mistake(before, operator, &names) else {
+                                return Err(findings.stop());
+                            };
+                            is_vague |= guess.is_vague;
+                            names = guess.names;
+                            Stage::Rows(guess.relation)
+                        }
+                    }
+                }
+                (Stage::Graph(graph), _) => {
+                    let after = self.graph_operator(graph, operator, &names);
+                    match findings.note(after)? {
+                        Some(stage) => stage,
+                        None => return Err(findings.stop()),
+                    }
+                }
             };
         }
-        Ok(stage)
+        findings.end(stage)
     }
 
     /// A statement such as `1 + 1`. A bare name that means nothing is taken for a table that is not there.
@@ -149,7 +180,7 @@ impl<'q> Binder<'q> {
                     | Meaning::Group(_)
                     | Meaning::Restriction(_),
                 ) => Err(Diagnostic::semantic(expr.span, format!("'{name}' is no table")).into()),
-                Some(Meaning::Mistaken(problem)) => Err((*problem).into()),
+                Some(Meaning::Mistaken(found)) => Err(Stop::Wrong(found)),
                 Some(Meaning::Value(typed)) => {
                     Err(wrong_type(expr.span, &format!("'{name}'"), typed.value_type, "a table"))
                 }
@@ -266,11 +297,14 @@ impl<'q> Binder<'q> {
             let message = format!("{} cells do not fill rows of {} columns", cells.len(), columns.len());
             return Err(Diagnostic::semantic(span, message).into());
         }
+        let mut findings = Findings::default();
         let mut values: Vec<Vec<ScalarValue>> = vec![Vec::new(); columns.len()];
         for (i, cell) in cells.iter().enumerate() {
             let column = &schema[i % columns.len()];
-            values[i % columns.len()].push(self.cell(cell, column.column_type)?);
+            let value = self.cell(cell, column.column_type);
+            values[i % columns.len()].extend(findings.note(value)?);
         }
+        findings.end(())?;
         let arrow = arrow_schema(&schema);
         let arrays = values.into_iter().zip(&schema).map(|(column, declared)| match column.is_empty() {
             true => Ok(datafusion::arrow::array::new_empty_array(&arrow_type(declared.column_type))),
@@ -555,9 +589,12 @@ impl<'q> Binder<'q> {
         replaces: bool,
     ) -> Result<Vec<(String, Typed)>> {
         let mut outputs: Vec<(String, Typed)> = Vec::new();
+        let mut findings = Findings::default();
         for item in items {
             if item.is_tuple || item.names.is_empty() {
-                if let Some(columns) = self.tuple(&item.value, scope)? {
+                let columns = self.tuple(&item.value, scope);
+                let Some(columns) = findings.note(columns)? else { continue };
+                if let Some(columns) = columns {
                     let own = columns.len();
                     for (i, (own_name, typed)) in columns.into_iter().enumerate() {
                         let name = match item.names.get(i) {
@@ -576,7 +613,8 @@ impl<'q> Binder<'q> {
                     return Err(Diagnostic::semantic(extra.span, "there is only one value").into());
                 }
             }
-            let typed = self.expression(&item.value, scope)?;
+            let typed = self.expression(&item.value, scope);
+            let Some(typed) = findings.note(typed)? else { continue };
             let name = match item.names.first() {
                 Some(name) => {
                     if outputs.iter().any(|(existing, _)| *existing == name.text) {
@@ -603,33 +641,37 @@ impl<'q> Binder<'q> {
             };
             outputs.push((name, typed));
         }
-        Ok(outputs)
+        findings.end(outputs)
     }
 
     fn print(&mut self, items: &'q [NamedExpr], span: Span, names: &Names<'q>) -> Result<Relation> {
         let scope = Scope { names: names.clone(), columns: &[] };
         let mut outputs: Vec<(String, Typed)> = Vec::new();
+        let mut findings = Findings::default();
         for (i, item) in items.iter().enumerate() {
-            if item.names.is_empty()
-                && let Some(columns) = self.tuple(&item.value, &scope)?
-            {
-                outputs.extend(columns);
-                continue;
+            if item.names.is_empty() {
+                let columns = self.tuple(&item.value, &scope);
+                match findings.note(columns)? {
+                    Some(Some(columns)) => {
+                        outputs.extend(columns);
+                        continue;
+                    }
+                    Some(None) => {}
+                    None => continue,
+                }
             }
-            let typed = self.expression(&item.value, &scope)?;
+            let typed = self.expression(&item.value, &scope);
+            let Some(typed) = findings.note(typed)? else { continue };
             let name = item.names.first().map_or_else(|| format!("print_{i}"), |n| n.text.clone());
             let name = unique_name(&name, |n| outputs.iter().any(|(existing, _)| existing == n));
             outputs.push((name, typed));
         }
-        Relation::no_columns().project(outputs, span)
+        Relation::no_columns().project(findings.end(outputs)?, span)
     }
 
     fn range(&mut self, column: &'q Name, bounds: [&'q Expr; 3], span: Span, names: &Names<'q>) -> Result<Relation> {
         let scope = Scope { names: names.clone(), columns: &[] };
-        let mut typed = Vec::new();
-        for bound in bounds {
-            typed.push(self.expression(bound, &scope)?);
-        }
+        let typed = all(bounds.iter().map(|bound| self.expression(bound, &scope)))?;
         let (from, to, step) = (typed[0].value_type, typed[1].value_type, typed[2].value_type);
         let value_type = match (from, to, step) {
             (Type::DateTime, Type::DateTime, Type::TimeSpan) => Type::DateTime,
@@ -667,8 +709,8 @@ impl<'q> Binder<'q> {
 
     pub(super) fn sort_keys(&mut self, keys: &'q [SortKey], scope: &Scope<'q, '_>) -> Result<Vec<SortExpr>> {
         let mut out = Vec::new();
-        for key in keys {
-            let typed = self.expression(&key.value.value, scope)?;
+        let values = all(keys.iter().map(|key| self.expression(&key.value.value, scope)))?;
+        for (key, typed) in keys.iter().zip(values) {
             if self.is_open && typed.is_constant() {
                 continue;
             }
@@ -770,16 +812,18 @@ pub(super) fn constant_rows(
 /// The columns that the patterns name. A plain name that is no column is an error.
 fn matched_columns(columns: &[Column], patterns: &[NamePattern]) -> Result<Vec<String>> {
     let mut matched = Vec::new();
+    let mut findings = Findings::default();
     for pattern in patterns {
         let found = columns.iter().filter(|c| matches_pattern(&c.name, pattern)).map(|c| c.name.clone());
         let before = matched.len();
         matched.extend(found);
         if matched.len() == before && !pattern.has_wildcard {
             let name = Name { text: pattern.text.clone(), span: pattern.span };
-            return Err(unknown("column", &name, columns.iter().map(|c| c.name.as_str())).into());
+            let missing = unknown("column", &name, columns.iter().map(|c| c.name.as_str()));
+            findings.note::<()>(Err(missing.into()))?;
         }
     }
-    Ok(matched)
+    findings.end(matched)
 }
 
 /// Whether a name matches a pattern in which `*` stands for any text.

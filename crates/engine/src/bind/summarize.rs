@@ -1,6 +1,7 @@
 //! `summarize`: grouping, the aggregates and the names of their columns.
 
 use super::expression::text;
+use super::findings::Findings;
 use super::naming::implicit_name;
 use super::operators::exact;
 use super::relation::{Column, Relation, column, null, unique_name, wrong_type};
@@ -180,7 +181,9 @@ impl<'q> Binder<'q> {
     ) -> Result<Relation> {
         let columns = input.columns.clone();
         let scope = Scope { names: names.clone(), columns: &columns };
-        let mut keys = self.named_expressions(by, &scope, &[], false)?;
+        let mut findings = Findings::default();
+        let keys = self.named_expressions(by, &scope, &[], false);
+        let mut keys = findings.note(keys)?.unwrap_or_default();
         // A column that is not known, since there are no rows, may be grouped by as well.
         for (_, key) in keys.iter_mut().filter(|(_, key)| self.is_open && key.value_type == Type::Dynamic) {
             if key.is_constant() {
@@ -196,7 +199,8 @@ impl<'q> Binder<'q> {
         let mut summary = Summary::over(&input, &columns);
         let mut outputs: Vec<(String, Typed)> = Vec::new();
         for item in aggregates {
-            let given = self.aggregate_item(item, &mut summary, &scope, &keys)?;
+            let given = self.aggregate_item(item, &mut summary, &scope, &keys);
+            let Some(given) = findings.note(given)? else { continue };
             if item.names.len() > given.len() {
                 let message = format!("{} names for {} columns", item.names.len(), given.len());
                 return Err(Diagnostic::semantic(item.names[0].span, message).into());
@@ -216,6 +220,7 @@ impl<'q> Binder<'q> {
                 outputs.push((name, output.value));
             }
         }
+        findings.end(())?;
         let key_columns: Vec<Column> =
             (keys.iter().enumerate()).map(|(i, (_, typed))| Column::new(format!("$k{i}"), typed.value_type)).collect();
         let grouped: Vec<Plan> =

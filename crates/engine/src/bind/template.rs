@@ -50,7 +50,7 @@ impl Binder<'_> {
         self.next_subquery = inner.next_subquery;
         self.needs_single_stream |= inner.needs_single_stream;
         bound.map_err(|stop| match stop {
-            Stop::Diagnostic(inner) => Stop::Diagnostic(Box::new(Diagnostic { span, ..*inner })),
+            Stop::Wrong(found) => Stop::Wrong(found.into_iter().map(|inner| Diagnostic { span, ..inner }).collect()),
             other => other,
         })
     }

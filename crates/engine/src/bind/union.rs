@@ -1,6 +1,7 @@
 //! `union`: the rows of several sources under one set of columns.
 
 use super::expression::text;
+use super::findings::Findings;
 use super::operators::exact;
 use super::relation::{Column, Relation, column, null, unique_name};
 use super::source::matches_pattern;
@@ -45,6 +46,7 @@ impl<'q> Binder<'q> {
         is_fuzzy: bool,
         names: &Names<'q>,
     ) -> Result<()> {
+        let mut findings = Findings::default();
         for leg in added {
             match leg {
                 UnionLeg::Wildcard(pattern) => self.add_matching(legs, pattern, names)?,
@@ -70,14 +72,13 @@ impl<'q> Binder<'q> {
                         _ => self.pipeline(pipeline, names),
                     };
                     match bound {
-                        Ok(relation) => legs.push((label, relation)),
-                        Err(Stop::Diagnostic(d)) if is_fuzzy && d.is_missing_table => {}
-                        Err(stop) => return Err(stop),
+                        Err(Stop::Wrong(found)) if is_fuzzy && found.iter().all(|d| d.is_missing_table) => {}
+                        bound => legs.extend(findings.note(bound)?.map(|relation| (label, relation))),
                     }
                 }
             }
         }
-        Ok(())
+        findings.end(())
     }
 
     /// Adds the views and tables whose names match.
@@ -181,7 +182,6 @@ impl<'q> Binder<'q> {
     }
 }
 
-/// The database and the pattern of `database("d").Security*`.
 /// Whether a union keeps the columns that only some legs have.
 pub(super) fn outer_kind(kind: Option<&Name>) -> Result<bool> {
     match kind.map(|k| (k, k.text.as_str())) {
@@ -191,6 +191,7 @@ pub(super) fn outer_kind(kind: Option<&Name>) -> Result<bool> {
     }
 }
 
+/// The database and the pattern of `database("d").Security*`.
 fn tables_of_database(pipeline: &Pipeline) -> Option<(&str, NamePattern)> {
     let Source::Expression(Expr { kind: ExprKind::Member { base, member }, .. }) = &pipeline.source else {
         return None;
