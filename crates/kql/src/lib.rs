@@ -1,8 +1,8 @@
 //! The Kusto Query Language as text.
 //!
-//! This crate turns query text into a syntax tree and knows nothing of tables, Arrow or I/O. Its one
-//! design decision: [`parse`] never fails. It always returns a tree together with the diagnostics that
-//! were met, and recovers at the next pipe or statement, so that an editor can colour and complete a
+//! This crate turns query text into a syntax tree, and a tree into text again ([`print()`]). It knows nothing of
+//! tables, Arrow or I/O. Its one design decision: [`parse`] never fails. It always returns a tree together with the
+//! diagnostics that were met, and recovers at the next pipe or statement, so that an editor can colour and complete a
 //! half-written query and a person sees all mistakes at once.
 //!
 //! ```
@@ -20,8 +20,10 @@ pub mod types;
 
 mod lexer;
 mod parser;
+mod print;
 
 pub use diagnostic::{Diagnostic, Severity, Span};
 pub use lexer::lex;
 pub use parser::{MAX_CHAIN, MAX_NESTING, MAX_QUERY_BYTES, Parsed, operators, parse, parse_function, parse_guid};
+pub use print::print;
 pub use types::Type;

@@ -11,7 +11,7 @@ const RESERVED: [&str; 20] = [
     "or", "where", "with", "true", "false",
 ];
 
-pub(super) fn is_reserved(word: &str) -> bool {
+pub(crate) fn is_reserved(word: &str) -> bool {
     RESERVED.contains(&word)
 }
 

@@ -10,6 +10,8 @@ mod scan;
 mod search;
 mod statement;
 
+pub(crate) use expression::QUALIFIER;
+pub(crate) use literal::is_reserved;
 pub use literal::parse_guid;
 pub use operator::operators;
 
