@@ -67,9 +67,12 @@ def test_restrict_hides_what_it_does_not_name(server, names):
     assert server.kusto(f"{view} restrict access to (Seen); union * | project User", first).values == ["grace"]
     assert "Logins" in refused(server, f"{view} restrict access to (Seen); Logins", first)
     assert "Kept" in refused(server, f"{view} restrict access to (Seen); Kept", first)
-    assert "Logins" in refused(server, f"restrict access to (Log); database('{second}').Logins", first)
+    assert "Logins" in refused(server, f"restrict access to (Logins); database('{second}').Logins", first)
     assert "Logins" in refused(server, "restrict access to (*); Logins", first)
     assert "Logins" in refused(server, "restrict access to (database().*); database('" + second + "').Logins", first)
     assert server.kusto("restrict access to (Log*); table('Logins') | count", first).value == 2
     # What is hidden once stays hidden.
-    assert "Logins" in refused(server, "restrict access to (Other); restrict access to (Logins); Logins", first)
+    assert "Logins" in refused(server, f"{view} restrict access to (Kept); restrict access to (Logins); Logins", first)
+    # What is named must be there.
+    assert "named 'Logons'. Did you mean 'Logins'?" in refused(server, "restrict access to (Logons); print 1", first)
+    assert "no database named 'x'" in refused(server, "restrict access to (database('x').*); print 1", first)

@@ -8,7 +8,6 @@ use super::relation::{null, wrong_type};
 use super::tuple::is_array_sort;
 use super::window::is_window_function;
 use super::{Binder, Meaning, Result, Scope, Typed, constant, internal, unknown};
-use crate::functions::planned::is_planned;
 use crate::functions::signature::{self, Parameter, Signature};
 use crate::functions::{Kernel, conversion, datetime, decimal, dynamic, math, regexes, string, time_zones};
 use crate::json;
@@ -145,8 +144,8 @@ impl<'q> Binder<'q> {
 
     fn no_such_function(&self, function: &Name, scope: &Scope<'q, '_>) -> super::Stop {
         let name = function.text.as_str();
-        if is_planned(name) {
-            return Diagnostic::unsupported(function.span, name).into();
+        if let Some(refused) = super::refused(function) {
+            return refused.into();
         }
         if super::summarize::is_aggregate(name) {
             let message = format!("the aggregate '{name}' cannot stand here");

@@ -1,10 +1,11 @@
 //! Databases by other names, in groups, and the part of them that a query may see.
 
 use super::expression::text;
+use super::findings::all;
 use super::relation::Relation;
 use super::source::matches_pattern;
 use super::union::outer_kind;
-use super::{Binder, Meaning, Names, Result, Stop, Typed};
+use super::{Binder, Meaning, Names, Result, Stop, Typed, unknown};
 use kql::tree::{Accessible, Expr, ExprKind, Literal, MacroExpand, Name, OperatorKind, Source};
 use kql::{Diagnostic, Span, Type};
 
@@ -63,6 +64,33 @@ impl<'q> Binder<'q> {
     pub(super) fn alias(&self, name: &Name, value: &Expr, names: &Names<'q>) -> Result<Names<'q>> {
         let database = self.database_of(value, names)?;
         Ok(names.with(&alias(&name.text), Meaning::Database(database)))
+    }
+
+    /// `restrict access to (...)`: what it names must be there.
+    pub(super) fn restriction(&self, list: &'q [Accessible], names: &Names<'q>) -> Result<Names<'q>> {
+        all(list.iter().map(|entity| {
+            let name = &entity.name;
+            let database = match entity.database.as_deref() {
+                None | Some("") => self.database.to_owned(),
+                Some(named) => self.database_named(named, names),
+            };
+            if !self.catalog.has_database(&database) {
+                let message = format!("there is no database named '{database}'");
+                return Err(Diagnostic::semantic(name.span, message).into());
+            }
+            let is_there = name.has_wildcard
+                || self.catalog.table(&database, &name.text).is_some()
+                || self.catalog.functions(&database).iter().any(|function| function.name == name.text)
+                || (entity.database.is_none() && names.find(&name.text).is_some());
+            if is_there {
+                return Ok(());
+            }
+            let tables = self.catalog.table_names(&database);
+            let what = Name { text: name.text.clone(), span: name.span };
+            let declared = if entity.database.is_none() { names.all() } else { Vec::new() };
+            Err(unknown("table, view or function", &what, tables.iter().map(String::as_str).chain(declared)).into())
+        }))?;
+        Ok(names.with("", Meaning::Restriction(list)))
     }
 
     /// The databases of `entity_group [...]`.

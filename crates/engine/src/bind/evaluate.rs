@@ -12,7 +12,7 @@ use datafusion::arrow::array::AsArray;
 use datafusion::common::{Column as PlanColumn, UnnestOptions};
 use datafusion::logical_expr::{Expr as Plan, ident};
 use datafusion::scalar::ScalarValue;
-use kql::tree::{Argument, Evaluate, Expr, ExprKind};
+use kql::tree::{Argument, Evaluate, Expr, ExprKind, Name};
 use kql::{Diagnostic, Span, Type};
 use std::collections::BTreeMap;
 
@@ -24,6 +24,11 @@ enum Conflict {
     Error,
     ReplaceSource,
     KeepSource,
+}
+
+/// The diagnostic for a plugin that is not there.
+pub(super) fn refused_plugin(plugin: &Name) -> Diagnostic {
+    super::refused(plugin).unwrap_or_else(|| Diagnostic::unsupported(plugin.span, &plugin.text))
 }
 
 impl<'q> Binder<'q> {
@@ -62,7 +67,7 @@ impl<'q> Binder<'q> {
                 Err(Diagnostic::semantic(evaluate.plugin.span, message).into())
             }
             "geo_polygon_lookup" | "geo_line_lookup" => self.geo_lookup(input, evaluate, span, names),
-            other => Err(Diagnostic::unsupported(evaluate.plugin.span, other).into()),
+            _ => Err(refused_plugin(&evaluate.plugin).into()),
         }
     }
 

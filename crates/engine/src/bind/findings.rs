@@ -92,6 +92,9 @@ impl<'q> Binder<'q> {
         Ok(match (findings.note(declared)?, statement) {
             (Some(names), _) => names,
             (None, Statement::Let { name, .. }) => names.with(&name.text, Meaning::Mistaken(Vec::new())),
+            (None, Statement::Parameters(parameters)) => parameters.iter().fold(names.clone(), |names, parameter| {
+                names.with(&parameter.name.text, Meaning::Mistaken(Vec::new()))
+            }),
             (None, _) => names.clone(),
         })
     }

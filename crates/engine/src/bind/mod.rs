@@ -45,6 +45,7 @@ mod window;
 
 use crate::catalog::{Catalog, StoredFunction};
 use crate::external::ExternalData;
+use crate::functions::refused::refusal;
 use crate::session::Caller;
 use crate::types;
 use datafusion::arrow::array::RecordBatch;
@@ -371,7 +372,7 @@ impl<'q> Binder<'q> {
                 return Ok(names.with(&pattern.name.text, Meaning::Pattern { pattern, scope }));
             }
             Statement::Alias { name, value } => return self.alias(name, value, names),
-            Statement::Restrict(list) => return Ok(names.with("", Meaning::Restriction(list))),
+            Statement::Restrict(list) => return self.restriction(list, names),
             Statement::Set { option, value, .. } => {
                 self.options.extend(value.as_ref().map(|value| (option.text.as_str(), value)));
                 return Ok(names.clone());
@@ -629,6 +630,13 @@ pub(crate) fn internal(span: Span, error: &DataFusionError) -> Stop {
         return Diagnostic::semantic(span, message).into();
     }
     Diagnostic::semantic(span, format!("failed to plan this part of the query: {}", error.strip_backtrace())).into()
+}
+
+/// The diagnostic for a function or plugin that KQL has and this engine refuses.
+pub(crate) fn refused(name: &Name) -> Option<Diagnostic> {
+    let reason = refusal(&name.text)?;
+    let diagnostic = Diagnostic::unsupported(name.span, &name.text);
+    Some(if reason.is_empty() { diagnostic } else { diagnostic.with_hint(reason) })
 }
 
 /// The diagnostic for a name that means nothing, with the nearest one that does.

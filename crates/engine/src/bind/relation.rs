@@ -70,6 +70,9 @@ pub(crate) struct Relation {
     /// Whether columns may be asked for that are not known: a plugin makes them of the rows, and there are none. Each
     /// is a null that no row holds.
     pub is_open: bool,
+    /// Whether the rows stand for those of a table that is not there, in a union that passes over it: none, under the
+    /// columns that its operators would give.
+    pub is_absent: bool,
 }
 
 impl Relation {
@@ -84,6 +87,7 @@ impl Relation {
             carried: Vec::new(),
             table: None,
             is_open: false,
+            is_absent: false,
         }
     }
 

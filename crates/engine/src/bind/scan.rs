@@ -170,6 +170,7 @@ impl<'q> Binder<'q> {
             carried: input.carried,
             table: None,
             is_open: false,
+            is_absent: false,
         })
     }
 

@@ -1,6 +1,7 @@
 //! Pipelines: where rows come from, and the operators that shape them row by row.
 
 use super::comparison::filter_form;
+use super::evaluate::refused_plugin;
 use super::findings::{Findings, all, reads_expressions};
 use super::graph::{Stage, needs_graph};
 use super::naming::implicit_name;
@@ -393,10 +394,7 @@ impl<'q> Binder<'q> {
                 }
                 OperatorKind::Range { column, from, to, step } => self.range(column, [from, to, step], span, names),
                 OperatorKind::Unsupported(name) => Err(Diagnostic::unsupported(span, name).into()),
-                OperatorKind::Evaluate(evaluate) => {
-                    let plugin = &evaluate.plugin;
-                    Err(Diagnostic::unsupported(plugin.span, &plugin.text).into())
-                }
+                OperatorKind::Evaluate(evaluate) => Err(refused_plugin(&evaluate.plugin).into()),
                 _ => Err(Diagnostic::syntax(span, "this operator needs rows before it").into()),
             };
         };

@@ -28,9 +28,6 @@ use std::sync::Arc;
 /// `make_list` and `make_set` collect at most this many elements, as in the original.
 const COLLECTED_MAX: usize = 1 << 20;
 
-/// Aggregates of KQL that are refused by name until they are built.
-const PLANNED: &[&str] = &["dictionary_merge"];
-
 pub(super) const KNOWN: &[&str] = &[
     "count",
     "countif",
@@ -95,7 +92,7 @@ pub(super) const KNOWN: &[&str] = &[
 ];
 
 pub(super) fn is_aggregate(name: &str) -> bool {
-    KNOWN.contains(&name) || PLANNED.contains(&name)
+    KNOWN.contains(&name)
 }
 
 /// One column that an aggregate gives: the name that it has by itself, and how it is read from the aggregated row.
@@ -305,9 +302,6 @@ impl<'q> Binder<'q> {
         keys: &[(String, Typed)],
     ) -> Result<Vec<Output>> {
         let name = function.text.as_str();
-        if PLANNED.contains(&name) {
-            return Err(Diagnostic::unsupported(function.span, name).into());
-        }
         let count = |least: usize, most: usize| -> Result<()> {
             if (least..=most).contains(&arguments.len()) {
                 return Ok(());

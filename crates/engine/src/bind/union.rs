@@ -32,7 +32,7 @@ impl<'q> Binder<'q> {
             legs.push((input.table.clone().unwrap_or_else(|| "union_arg0".to_owned()), input));
         }
         self.add_legs(&mut legs, &union.legs, union.is_fuzzy, names)?;
-        if legs.is_empty() {
+        if legs.iter().all(|(_, leg)| leg.is_absent) {
             return Err(Diagnostic::semantic(span, "none of the tables of this union can be found").into());
         }
         self.unite(legs, union.with_source.as_ref(), outer, span)
@@ -72,13 +72,24 @@ impl<'q> Binder<'q> {
                         _ => self.pipeline(pipeline, names),
                     };
                     match bound {
-                        Err(Stop::Wrong(found)) if is_fuzzy && found.iter().all(|d| d.is_missing_table) => {}
+                        Err(Stop::Wrong(found)) if is_fuzzy && found.iter().all(|d| d.is_missing_table) => {
+                            legs.extend(self.absent(pipeline, names).ok().map(|relation| (label, relation)));
+                        }
                         bound => legs.extend(findings.note(bound)?.map(|relation| (label, relation))),
                     }
                 }
             }
         }
         findings.end(())
+    }
+
+    /// What is known of the rows of a leg whose table is not there: the columns that its operators compute.
+    fn absent(&mut self, pipeline: &'q Pipeline, names: &Names<'q>) -> Result<Relation> {
+        let source = match &pipeline.source {
+            Source::Expression(Expr { kind: ExprKind::Pipeline(inner), .. }) => self.absent(inner, names)?,
+            _ => Relation { is_open: true, ..Relation::new(LogicalPlanBuilder::empty(false), Vec::new()) },
+        };
+        Ok(Relation { is_absent: true, ..self.operators(source, &pipeline.operators, names)? })
     }
 
     /// Adds the views and tables whose names match.
@@ -217,36 +228,49 @@ fn exact_literal(expr: datafusion::logical_expr::Expr, of: Type) -> datafusion::
 }
 
 /// Columns in order of first appearance. One name with several types becomes several columns, `x_long`,
-/// `x_string`; an inner union keeps the columns that every leg has.
+/// `x_string`; an inner union keeps the columns that every leg has. A dynamic column of an absent leg is one of which
+/// nothing is known: it has the type that others give it, or else is text.
 fn output_columns(legs: &[(String, Relation)], outer: bool) -> Vec<Output> {
+    let is_guess = |leg: &Relation, c: &Column| leg.is_absent && c.column_type == Type::Dynamic;
+    let mut known: HashMap<&str, Type> = HashMap::new();
+    for (_, leg) in legs {
+        for c in leg.columns.iter().filter(|c| !is_guess(leg, c)) {
+            known.entry(&c.name).or_insert(c.column_type);
+        }
+    }
     let mut legs_with: HashMap<(&str, Type), usize> = HashMap::new();
-    let mut found: Vec<&Column> = Vec::new();
+    let mut found: Vec<(&str, Type)> = Vec::new();
     for (_, leg) in legs {
         for c in &leg.columns {
-            let count = legs_with.entry((&c.name, c.column_type)).or_default();
-            *count += 1;
-            if *count == 1 {
-                found.push(c);
-            }
+            let of = match is_guess(leg, c) {
+                true => known.get(c.name.as_str()).copied().unwrap_or(Type::String),
+                false => c.column_type,
+            };
+            let count = legs_with.entry((&c.name, of)).or_insert_with(|| {
+                found.push((&c.name, of));
+                0
+            });
+            *count += usize::from(!leg.is_absent);
         }
     }
     if !outer {
-        found.retain(|c| legs_with.get(&(c.name.as_str(), c.column_type)) == Some(&legs.len()));
+        let present = legs.iter().filter(|(_, leg)| !leg.is_absent).count();
+        found.retain(|key| legs_with.get(key) == Some(&present));
     }
     let mut types_of: HashMap<&str, usize> = HashMap::new();
-    for c in &found {
-        *types_of.entry(&c.name).or_default() += 1;
+    for (name, _) in &found {
+        *types_of.entry(name).or_default() += 1;
     }
     let is_split = |name: &str| types_of.get(name).is_some_and(|types| *types > 1);
     let mut taken: HashSet<String> = HashSet::new();
     let mut outputs: Vec<Output> = Vec::with_capacity(found.len());
-    for c in found {
-        let splits = is_split(&c.name);
-        let wanted = if splits { format!("{}_{}", c.name, c.column_type) } else { c.name.clone() };
+    for (name, of) in found {
+        let splits = is_split(name);
+        let wanted = if splits { format!("{name}_{of}") } else { name.to_owned() };
         let is_plain = |n: &str| types_of.contains_key(n) && !is_split(n);
-        let name = unique_name(&wanted, |n| taken.contains(n) || (splits && is_plain(n)));
-        taken.insert(name.clone());
-        outputs.push(Output { source: c.clone(), name });
+        let unique = unique_name(&wanted, |n| taken.contains(n) || (splits && is_plain(n)));
+        taken.insert(unique.clone());
+        outputs.push(Output { source: Column::new(name, of), name: unique });
     }
     outputs
 }

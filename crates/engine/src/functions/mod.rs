@@ -17,7 +17,7 @@ pub mod geo;
 pub mod math;
 pub mod network;
 pub mod parse;
-pub mod planned;
+pub mod refused;
 pub mod regexes;
 pub mod series;
 pub mod signature;
