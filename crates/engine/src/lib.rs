@@ -9,6 +9,7 @@ mod aggregates;
 mod bind;
 pub mod catalog;
 pub mod cells;
+pub mod columnar;
 pub mod external;
 mod formula;
 pub mod functions;

@@ -2,6 +2,7 @@
 
 use crate::bind::{Binder, Bound, Stop, SubqueryResult, Surroundings, Visualization};
 use crate::catalog::Catalog;
+use crate::columnar::UseSegments;
 use crate::external::ExternalReader;
 use crate::memory::{QueryMemory, SharedMemory};
 use crate::types::Column;
@@ -10,7 +11,7 @@ use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{SendableRecordBatchStream, SessionState, SessionStateBuilder, TaskContext};
 use datafusion::physical_plan::execution_plan::reset_plan_states;
-use datafusion::physical_plan::{ExecutionPlan, collect, execute_stream};
+use datafusion::physical_plan::{ExecutionPlan, collect, displayable, execute_stream};
 use datafusion::prelude::SessionConfig;
 use futures::TryStreamExt;
 use kql::Diagnostic;
@@ -159,7 +160,12 @@ impl Session {
         config.options_mut().execution.parquet.pushdown_filters = true;
         // It takes the fields of a struct for columns of a table, and gives two columns one name.
         config.options_mut().optimizer.enable_leaf_expression_pushdown = false;
-        SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features().build()
+        SessionStateBuilder::new()
+            .with_config(config)
+            .with_runtime_env(runtime)
+            .with_default_features()
+            .with_physical_optimizer_rule(Arc::new(UseSegments))
+            .build()
     }
 
     /// Runs all statements of `text` against `database`; one result for each that returns rows, in order.
@@ -175,13 +181,30 @@ impl Session {
         text: &str,
         options: &QueryOptions,
     ) -> Result<Vec<Rows>, Error> {
+        let runtime = self.query_runtime();
+        let bound = self.bind(catalog, database, text, options, &runtime).await?;
+        let mut results = Vec::with_capacity(bound.len());
+        for statement in bound {
+            results.push(self.run(statement, runtime.clone()).await?);
+        }
+        Ok(results)
+    }
+
+    /// The statements of `text`, ready to run. What their meaning depends on is run.
+    async fn bind(
+        &self,
+        catalog: &dyn Catalog,
+        database: &str,
+        text: &str,
+        options: &QueryOptions,
+        runtime: &Arc<RuntimeEnv>,
+    ) -> Result<Vec<Bound>, Error> {
         let now_ticks = options.now_ticks.unwrap_or_else(kql::datetime::now);
         let parsed = kql::parse(text);
         if !parsed.diagnostics.is_empty() {
             return Err(Error::Query(parsed.diagnostics));
         }
         let functions = catalog.functions(database);
-        let runtime = self.query_runtime();
         let surroundings = Surroundings {
             catalog,
             functions: &functions,
@@ -191,11 +214,11 @@ impl Session {
             caller: &options.caller,
         };
         let mut known: Vec<SubqueryResult> = Vec::new();
-        let bound = loop {
+        loop {
             // The binder borrows from this scope only, so nothing of it lives across the await below.
             let outcome = Binder::new(surroundings, &known).script(&parsed.script);
             match outcome {
-                Ok(bound) => break bound,
+                Ok(bound) => return Ok(bound),
                 Err(Stop::Wrong(found)) => return Err(Error::Query(found)),
                 Err(Stop::Needs(_) | Stop::Fetch { .. }) if known.len() >= SUBQUERIES_MAX => {
                     return Err(Error::Run(format!("the query depends on more than {SUBQUERIES_MAX} others")));
@@ -215,18 +238,26 @@ impl Session {
                     known.push(SubqueryResult { columns, batches });
                 }
             }
-        };
-        let mut results = Vec::with_capacity(bound.len());
-        for statement in bound {
-            results.push(self.run(statement, runtime.clone()).await?);
         }
-        Ok(results)
     }
 
     /// The columns that the statements of `text` would give; nothing is run but what `toscalar` needs.
     pub async fn columns(&self, catalog: &dyn Catalog, database: &str, text: &str) -> Result<Vec<Vec<Column>>, Error> {
         let rows = self.query(catalog, database, text).await?;
         Ok(rows.into_iter().map(|r| r.columns).collect())
+    }
+
+    /// The plans of the statements of `text` as text, for people who look into what takes long.
+    pub async fn explain(&self, catalog: &dyn Catalog, database: &str, text: &str) -> Result<String, Error> {
+        let runtime = self.query_runtime();
+        let bound = self.bind(catalog, database, text, &QueryOptions::default(), &runtime).await?;
+        let mut plans = Vec::with_capacity(bound.len());
+        for statement in bound {
+            let physical =
+                self.state(self.limits.parallelism, runtime.clone()).create_physical_plan(&statement.plan).await?;
+            plans.push(displayable(physical.as_ref()).indent(true).to_string());
+        }
+        Ok(plans.join("\n"))
     }
 
     /// Plans a query of one statement, to be run many times over tables whose rows change ([`crate::slot`]). What

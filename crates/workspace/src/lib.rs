@@ -7,6 +7,7 @@
 //!
 //! This crate knows databases, tables and rows; what the rows mean is not its business.
 
+mod cache;
 mod catalog_file;
 mod delta;
 mod error;
@@ -14,8 +15,10 @@ pub mod format;
 mod hot;
 mod ids;
 mod log;
+mod machine;
 mod rows;
 mod scan;
+mod segments;
 mod storage;
 mod store;
 mod writer;

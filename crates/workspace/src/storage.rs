@@ -80,19 +80,6 @@ pub(crate) fn delta_fields(columns: &[Column]) -> Result<Vec<StructField>> {
     Ok(fields)
 }
 
-/// The schema with which files are read: strings as views, `_Ticks` included.
-pub(crate) fn read_schema(columns: &[Column]) -> SchemaRef {
-    let mut fields: Vec<Field> = stored_columns(columns)
-        .iter()
-        .map(|c| match stored_type(c.column_type) {
-            DataType::Utf8 => Field::new(&c.name, DataType::Utf8View, true),
-            other => Field::new(&c.name, other, true),
-        })
-        .collect();
-    fields.push(Field::new(TICKS_COLUMN, DataType::Utf8View, true));
-    Arc::new(Schema::new(fields))
-}
-
 /// Rows in the engine's types as a file stores them.
 pub(crate) fn to_stored(columns: &[Column], batch: &RecordBatch) -> Result<RecordBatch> {
     let mut fields = Vec::with_capacity(columns.len() + 1);
@@ -127,8 +114,8 @@ pub(crate) fn to_stored(columns: &[Column], batch: &RecordBatch) -> Result<Recor
     Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?)
 }
 
-/// Rows as a file stores them in the engine's types, with the fields of `schema`. `batch` has columns of [`read_schema`],
-/// of which `columns` are those wanted, by their stored names; `places` gives for a
+/// Rows as a file stores them in the engine's types, with the fields of `schema`. In `batch` strings are views;
+/// `columns` are those wanted, by their stored names; `places` gives for a
 /// datetime column its place among all datetime columns of the table, which is that of its digit in `_Ticks`.
 pub(crate) fn from_stored(
     columns: &[Column],

@@ -1,11 +1,13 @@
 //! The workspace itself: opening, tables, reading, flushing.
 
+use crate::cache::SegmentCache;
 use crate::catalog_file::{CatalogFile, DatabaseEntry, FunctionEntry, Notes, TableEntry, TableSchema, check_name};
 use crate::delta::{DataFile, DeltaFiles, TIME_COLUMN, unlink_later};
 use crate::error::{Error, Result, at};
 use crate::hot::{HotRows, reshape};
 use crate::ids::RecentIds;
 use crate::log::{Log, TableKey};
+use crate::machine::memory_bytes;
 use crate::scan::{TableSnapshot, WorkspaceTable};
 use crate::storage::{DAY_COLUMN, TICKS_COLUMN};
 use crate::writer::{Append, Appended, Request, Writer};
@@ -29,7 +31,10 @@ const FLUSH_RETRY_TICKS: i64 = 30 * TICKS_PER_SECOND;
 /// Appends are refused while more bytes than this wait in memory, over all tables.
 const HOT_BYTES_MAX: usize = 1 << 30;
 
-/// When hot rows go to files.
+/// The columns of files that are kept take at most one part in so many of the machine's memory.
+const CACHE_SHARE: usize = 3;
+
+/// When hot rows go to files, and what may be held in memory.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// A table with so many hot rows is flushed.
@@ -38,13 +43,21 @@ pub struct Options {
     pub flush_bytes: usize,
     /// A table whose oldest hot row has waited so long is flushed.
     pub flush_seconds: u64,
+    /// Columns of table files that queries have read are kept in memory up to so many bytes.
+    pub cache_bytes: usize,
     /// A name that queries may put before a table's own, as `Solution.Table`.
     pub solution: Option<String>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { flush_rows: 250_000, flush_bytes: 128 << 20, flush_seconds: 300, solution: None }
+        Options {
+            flush_rows: 250_000,
+            flush_bytes: 128 << 20,
+            flush_seconds: 300,
+            cache_bytes: memory_bytes() / CACHE_SHARE,
+            solution: None,
+        }
     }
 }
 
@@ -82,6 +95,8 @@ pub(crate) struct Tables {
     /// By database and name.
     functions: RwLock<BTreeMap<String, BTreeMap<String, Arc<StoredFunction>>>>,
     solution: Option<String>,
+    /// What queries have read of table files.
+    cache: SegmentCache,
 }
 
 /// A table, from its making to its dropping.
@@ -193,7 +208,7 @@ impl Catalog for Tables {
         let mut hot = rows.flushing.batches();
         hot.extend(rows.hot.batches());
         let columns = rows.columns.as_ref().clone();
-        let snapshot = TableSnapshot { columns: columns.clone(), files: rows.files, hot };
+        let snapshot = TableSnapshot { columns: columns.clone(), files: rows.files, hot, cache: self.cache.clone() };
         Some(Table { columns, provider: Arc::new(WorkspaceTable::new(snapshot)) })
     }
 
@@ -223,8 +238,12 @@ impl Workspaces {
         let lock = lock_folder(&folder)?;
         let catalog = CatalogFile::load(&folder)?;
         remove_dropped(&folder, &catalog)?;
-        let tables =
-            Tables { databases: RwLock::default(), functions: RwLock::default(), solution: options.solution.clone() };
+        let tables = Tables {
+            databases: RwLock::default(),
+            functions: RwLock::default(),
+            solution: options.solution.clone(),
+            cache: SegmentCache::new(options.cache_bytes),
+        };
         let mut flushed_most = 0;
         for (database, entry) in &catalog.databases {
             let mut states = BTreeMap::new();

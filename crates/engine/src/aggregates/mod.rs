@@ -107,6 +107,11 @@ pub fn call(kind: Kind, arguments: Vec<Expr>, filter: Option<Expr>, order: Vec<S
     ))
 }
 
+/// Whether an aggregate takes dictionaries for the arrays of their values.
+pub(crate) fn takes_dictionaries(aggregate: &AggregateUDF) -> bool {
+    aggregate.inner().downcast_ref::<KqlAggregate>().is_some_and(|a| matches!(a.kind, Kind::Distinct))
+}
+
 /// The name of field `i` of an aggregate that gives several columns.
 pub fn field_name(i: usize) -> String {
     format!("f{i}")

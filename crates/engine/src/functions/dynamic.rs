@@ -5,6 +5,7 @@ use crate::json::{self, Kind, Step};
 use datafusion::arrow::array::{Array, ArrayRef, ListBuilder, StringViewArray, StringViewBuilder};
 use datafusion::arrow::datatypes::{DataType, Field};
 use datafusion::common::Result;
+use datafusion::common::cast::as_string_view_array;
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{
     ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
@@ -30,30 +31,51 @@ fn non_null(text: &str) -> Option<&str> {
 pub static PATH: Kernel = Kernel::new("kql_dynamic_path", Type::Dynamic, |args| {
     let values = args.strings(0);
     let steps: Vec<_> = (1..args.len()).map(|k| args.strings(k)).collect();
-    // Constant paths, the rule, are decoded once.
-    let constant: Option<Vec<Cow<str>>> =
-        steps.iter().map(|s| s.constant().map(json::to_text)).collect::<Option<Vec<_>>>();
-    let kinds: Vec<bool> = steps.iter().map(|s| s.constant().is_some_and(|t| json::kind(t) == Kind::Long)).collect();
+    // Constant paths, the rule, are read once.
+    if let Some(path) = steps.iter().map(|s| s.constant()).collect::<Option<Vec<_>>>() {
+        return Ok(at_path(args.rows, |i| values.get(i), &path));
+    }
     Ok(args.make_strings(|i| {
-        let value = values.get(i)?;
-        let decoded: Vec<Cow<str>>;
-        let mut is_index = kinds.clone();
-        let path_text = match &constant {
-            Some(path) => path,
-            None => {
-                decoded = steps.iter().map(|s| s.get(i).map(json::to_text)).collect::<Option<Vec<_>>>()?;
-                is_index = steps.iter().map(|s| s.get(i).is_some_and(|t| json::kind(t) == Kind::Long)).collect();
-                &decoded
-            }
-        };
-        let path: Option<Vec<Step>> = path_text
-            .iter()
-            .zip(&is_index)
-            .map(|(text, index)| Some(if *index { Step::Index(text.parse().ok()?) } else { Step::Key(text) }))
-            .collect();
-        json::get(value, &path?).and_then(non_null)
+        let texts = steps.iter().map(|s| s.get(i).map(Written::read)).collect::<Option<Vec<_>>>()?;
+        let path = texts.iter().map(Written::step).collect::<Option<Vec<_>>>()?;
+        json::get(values.get(i)?, &path).and_then(non_null)
     }))
 });
+
+/// What stands at a path, its steps written as for [`PATH`], in a column of JSON texts.
+pub(crate) fn members(texts: &ArrayRef, path: &[String]) -> Result<ArrayRef> {
+    let texts = as_string_view_array(texts)?;
+    let path: Vec<&str> = path.iter().map(String::as_str).collect();
+    Ok(at_path(texts.len(), |i| texts.is_valid(i).then(|| texts.value(i)), &path))
+}
+
+fn at_path<'a>(rows: usize, value: impl Fn(usize) -> Option<&'a str>, path: &[&str]) -> ArrayRef {
+    let texts: Vec<Written> = path.iter().map(|text| Written::read(text)).collect();
+    let path: Option<Vec<Step>> = texts.iter().map(Written::step).collect();
+    let mut found = StringViewBuilder::with_capacity(rows);
+    for i in 0..rows {
+        let member = path.as_ref().and_then(|path| json::get(value(i)?, path).and_then(non_null));
+        found.append_option(member);
+    }
+    Arc::new(found.finish())
+}
+
+/// A step of a path as it is written.
+struct Written<'a> {
+    text: Cow<'a, str>,
+    is_index: bool,
+}
+
+impl<'a> Written<'a> {
+    fn read(text: &'a str) -> Written<'a> {
+        Written { text: json::to_text(text), is_index: json::kind(text) == Kind::Long }
+    }
+
+    /// `None` for an index that is out of all bounds.
+    fn step(&self) -> Option<Step<'_>> {
+        Some(if self.is_index { Step::Index(self.text.parse().ok()?) } else { Step::Key(&self.text) })
+    }
+}
 
 pub static ARRAY_LENGTH: Kernel = Kernel::new("kql_array_length", Type::Long, |args| {
     let values = args.strings(0);

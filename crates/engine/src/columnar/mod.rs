@@ -1,0 +1,74 @@
+//! Tables whose columns are held encoded, and the operators that work on them as they are.
+//!
+//! A table is a list of [`Segment`]s. A column of a segment is an array, or, where few values come again and again, a
+//! dictionary: the values, and for each row the place of its value. What a query asks of a column is asked of the values
+//! of its dictionary ([`program`]), filters and expressions are computed where the rows are read ([`scan`]), and rows
+//! are grouped by places instead of by values ([`aggregate`]). [`rule`] finds the parts of a plan that these can do; all
+//! others see rows in the engine's own types.
+
+mod aggregate;
+mod encode;
+mod groups;
+mod program;
+mod rule;
+mod scan;
+
+pub use encode::{encoded, is_dictionary, plain};
+pub(crate) use rule::UseSegments;
+pub use scan::SegmentScan;
+
+use datafusion::arrow::array::{Array, ArrayRef};
+use datafusion::common::Result;
+use datafusion::physical_plan::PhysicalExpr;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+/// Rows of a table that are read and kept together.
+pub trait Segment: Debug + Send + Sync {
+    /// The number of rows.
+    fn rows(&self) -> usize;
+
+    /// A column by its place in the table, a row for each of the segment: in the engine's type, or as a dictionary
+    /// with keys of 32 bits, none of them null, over values of that type.
+    fn column(&self, column: usize) -> Result<ArrayRef>;
+
+    /// The least and greatest value of a column of longs, where they are known.
+    fn bounds(&self, column: usize) -> Option<Bounds>;
+
+    /// What is computed from this segment and may be kept: the array that `make` gives, or one that it gave before for
+    /// the same source and expression.
+    fn derived(
+        &self,
+        source: &Source,
+        expression: Option<&Arc<dyn PhysicalExpr>>,
+        make: &mut dyn FnMut() -> Result<ArrayRef>,
+    ) -> Result<ArrayRef> {
+        let _ = (source, expression);
+        make()
+    }
+}
+
+/// The least and greatest value of a column, either of which may be further out than it need be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    pub least: i64,
+    pub greatest: i64,
+    pub has_nulls: bool,
+}
+
+/// What an expression reads of a segment.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Source {
+    Column(usize),
+    /// What stands at a path in the JSON texts of a column: JSON texts, null where there is nothing. The steps are as
+    /// JSON, names in quotes.
+    Member {
+        column: usize,
+        path: Vec<String>,
+    },
+}
+
+/// The bytes that an array takes in memory, what it shares with others counted in full.
+pub fn array_bytes(array: &ArrayRef) -> usize {
+    array.get_array_memory_size()
+}

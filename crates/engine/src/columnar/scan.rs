@@ -1,0 +1,311 @@
+//! Reading segments: filters and expressions are computed where the rows are, only what is left of them goes on.
+
+use super::program::{Program, Programs, Selection, select};
+use super::{Segment, plain};
+use datafusion::arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
+use datafusion::common::Result;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::execution::TaskContext;
+use datafusion::physical_expr::EquivalenceProperties;
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_plan::coop::cooperative;
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, SchedulingType};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PhysicalExpr, PlanProperties, ReplaceChildrenOptions,
+    SendableRecordBatchStream, apply_expression_roots,
+};
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+
+/// The rows of segments that meet all conditions, as the values of expressions.
+#[derive(Debug, Clone)]
+pub struct SegmentScan {
+    /// The columns of the table.
+    table: SchemaRef,
+    segments: Arc<Vec<Arc<dyn Segment>>>,
+    /// Conditions over the columns of the table.
+    filters: Vec<Arc<dyn PhysicalExpr>>,
+    /// What is given for each row, over the columns of the table.
+    outputs: Vec<Output>,
+    /// The fields of the outputs.
+    schema: SchemaRef,
+    /// At most so many rows of each partition are asked for.
+    fetch: Option<usize>,
+    properties: Arc<PlanProperties>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Output {
+    pub name: String,
+    pub expression: Arc<dyn PhysicalExpr>,
+}
+
+impl SegmentScan {
+    /// The rows of `segments`, columns of `table`, that meet the conditions; of each the columns at the places in
+    /// `projection`. They come in at most `partitions` streams.
+    pub fn new(
+        table: &SchemaRef,
+        segments: Vec<Arc<dyn Segment>>,
+        projection: &[usize],
+        filters: Vec<Arc<dyn PhysicalExpr>>,
+        partitions: usize,
+    ) -> Result<SegmentScan> {
+        let column = |at: &usize| {
+            let name = table.field(*at).name();
+            Output { name: name.clone(), expression: Arc::new(Column::new(name, *at)) }
+        };
+        let partitions = partitions.min(segments.len()).max(1);
+        let properties = properties(table.clone(), partitions);
+        let scan = SegmentScan {
+            table: table.clone(),
+            segments: Arc::new(segments),
+            filters,
+            outputs: Vec::new(),
+            schema: table.clone(),
+            fetch: None,
+            properties,
+        };
+        scan.with_outputs(projection.iter().map(column).collect())
+    }
+
+    pub(super) fn partitions(&self) -> usize {
+        self.properties.partitioning.partition_count()
+    }
+
+    fn with_outputs(self, outputs: Vec<Output>) -> Result<SegmentScan> {
+        let field = |output: &Output| {
+            let of = output.expression.data_type(&self.table)?;
+            Ok(Field::new(&output.name, of, output.expression.nullable(&self.table)?))
+        };
+        let schema = Arc::new(Schema::new(outputs.iter().map(field).collect::<Result<Vec<_>>>()?));
+        let properties = properties(schema.clone(), self.partitions());
+        Ok(SegmentScan { outputs, schema, properties, ..self })
+    }
+
+    /// What reads the outputs of this scan, in terms of the table's columns. `None` where that would compute something
+    /// more often than now.
+    pub(super) fn through(&self, expressions: &[&Arc<dyn PhysicalExpr>]) -> Result<Option<Vec<Arc<dyn PhysicalExpr>>>> {
+        let mut uses = vec![0usize; self.outputs.len()];
+        let mut is_taken = vec![false; self.outputs.len()];
+        for expression in expressions {
+            // What is taken as it is is computed once, however often.
+            if let Some(column) = expression.downcast_ref::<Column>() {
+                uses[column.index()] += usize::from(!std::mem::replace(&mut is_taken[column.index()], true));
+                continue;
+            }
+            expression.apply(|node| {
+                if let Some(column) = node.downcast_ref::<Column>() {
+                    uses[column.index()] += 1;
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })?;
+        }
+        let is_costly = |output: &Output| output.expression.children().iter().any(|child| !child.children().is_empty());
+        let repeats = self.outputs.iter().zip(&uses).any(|(output, uses)| {
+            let is_volatile = datafusion::physical_expr::utils::collect_columns(&output.expression).is_empty();
+            *uses > 1 && (is_costly(output) || is_volatile)
+        });
+        if repeats {
+            return Ok(None);
+        }
+        let replaced = |expression: &&Arc<dyn PhysicalExpr>| {
+            let by_output = |node: Arc<dyn PhysicalExpr>| {
+                Ok(match node.downcast_ref::<Column>() {
+                    Some(column) => Transformed::yes(self.outputs[column.index()].expression.clone()),
+                    None => Transformed::no(node),
+                })
+            };
+            // From the top down would go on into what has been put in.
+            Ok((*expression).clone().transform_up(by_output)?.data)
+        };
+        Ok(Some(expressions.iter().map(replaced).collect::<Result<_>>()?))
+    }
+
+    /// This scan with other outputs, given over its present ones.
+    pub(super) fn project(&self, outputs: &[(&Arc<dyn PhysicalExpr>, &str)]) -> Result<Option<SegmentScan>> {
+        let expressions: Vec<_> = outputs.iter().map(|(expression, _)| *expression).collect();
+        let Some(expressions) = self.through(&expressions)? else { return Ok(None) };
+        let names = outputs.iter().map(|(_, name)| (*name).to_owned());
+        let outputs = expressions.into_iter().zip(names).map(|(expression, name)| Output { name, expression });
+        Ok(Some(self.clone().with_outputs(outputs.collect())?))
+    }
+
+    /// This scan with one more condition, given over its outputs.
+    pub(super) fn filter(&self, condition: &Arc<dyn PhysicalExpr>) -> Result<Option<SegmentScan>> {
+        if self.fetch.is_some() {
+            return Ok(None);
+        }
+        let Some(mut conditions) = self.through(&[condition])? else { return Ok(None) };
+        let mut filters = self.filters.clone();
+        filters.append(&mut conditions);
+        Ok(Some(SegmentScan { filters, ..self.clone() }))
+    }
+
+    pub(super) fn table(&self) -> &SchemaRef {
+        &self.table
+    }
+
+    pub(super) fn has_fetch(&self) -> bool {
+        self.fetch.is_some()
+    }
+
+    pub(super) fn filters(&self) -> &[Arc<dyn PhysicalExpr>] {
+        &self.filters
+    }
+
+    /// The conditions, ready to be asked.
+    pub(super) fn conditions(&self) -> Result<Vec<Program>> {
+        let parts = self.filters.iter().flat_map(datafusion::physical_expr::split_conjunction);
+        parts.map(|part| Program::new(part, &self.table)).collect()
+    }
+
+    /// The segments that one partition reads.
+    pub(super) fn share(&self, partition: usize) -> Vec<Arc<dyn Segment>> {
+        self.segments.iter().skip(partition).step_by(self.partitions()).cloned().collect()
+    }
+}
+
+fn properties(schema: SchemaRef, partitions: usize) -> Arc<PlanProperties> {
+    let properties = PlanProperties::new(
+        EquivalenceProperties::new(schema),
+        Partitioning::UnknownPartitioning(partitions),
+        EmissionType::Incremental,
+        Boundedness::Bounded,
+    );
+    Arc::new(properties.with_scheduling_type(SchedulingType::Cooperative))
+}
+
+impl DisplayAs for SegmentScan {
+    fn fmt_as(&self, _format: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SegmentScan: segments={}", self.segments.len())?;
+        let outputs: Vec<String> = self.outputs.iter().map(|o| format!("{} as {}", o.expression, o.name)).collect();
+        write!(f, ", outputs=[{}]", outputs.join(", "))?;
+        if !self.filters.is_empty() {
+            let filters: Vec<String> = self.filters.iter().map(ToString::to_string).collect();
+            write!(f, ", filters=[{}]", filters.join(" AND "))?;
+        }
+        self.fetch.map_or(Ok(()), |fetch| write!(f, ", fetch={fetch}"))
+    }
+}
+
+impl ExecutionPlan for SegmentScan {
+    fn name(&self) -> &str {
+        "SegmentScan"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        Vec::new()
+    }
+
+    fn apply_expressions(
+        &self,
+        f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        apply_expression_roots(self.outputs.iter().map(|o| &o.expression).chain(&self.filters), f)
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        _children: Vec<Arc<dyn ExecutionPlan>>,
+        _options: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(self)
+    }
+
+    fn with_new_children(self: Arc<Self>, _children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(self)
+    }
+
+    fn fetch(&self) -> Option<usize> {
+        self.fetch
+    }
+
+    fn with_fetch(&self, limit: Option<usize>) -> Option<Arc<dyn ExecutionPlan>> {
+        Some(Arc::new(SegmentScan { fetch: limit, ..self.clone() }))
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let mut outputs = Programs::over(&self.table);
+        let mut reader = Reader {
+            segments: self.share(partition).into(),
+            conditions: self.conditions()?,
+            places: self.outputs.iter().map(|o| outputs.add(&o.expression)).collect::<Result<_>>()?,
+            outputs,
+            schema: self.schema.clone(),
+            left: self.fetch.unwrap_or(usize::MAX),
+            batch_rows: context.session_config().batch_size(),
+            ready: None,
+        };
+        let batches = futures::stream::iter(std::iter::from_fn(move || reader.next().transpose()));
+        let stream = RecordBatchStreamAdapter::new(self.schema.clone(), batches);
+        Ok(Box::pin(cooperative(stream)))
+    }
+}
+
+/// The state of reading one partition.
+struct Reader {
+    segments: VecDeque<Arc<dyn Segment>>,
+    conditions: Vec<Program>,
+    outputs: Programs,
+    /// For each output its place among the programs.
+    places: Vec<usize>,
+    schema: SchemaRef,
+    /// How many rows are still asked for.
+    left: usize,
+    batch_rows: usize,
+    /// The rows of the present segment that have not been given yet.
+    ready: Option<RecordBatch>,
+}
+
+impl Reader {
+    fn next(&mut self) -> Result<Option<RecordBatch>> {
+        loop {
+            if self.left == 0 {
+                return Ok(None);
+            }
+            if let Some(batch) = self.ready.take() {
+                let rows = batch.num_rows().min(self.batch_rows).min(self.left);
+                if rows < batch.num_rows() {
+                    self.ready = Some(batch.slice(rows, batch.num_rows() - rows));
+                }
+                self.left -= rows;
+                return Ok(Some(batch.slice(0, rows)));
+            }
+            let Some(segment) = self.segments.pop_front() else { return Ok(None) };
+            self.ready = self.read(segment.as_ref())?;
+        }
+    }
+
+    fn read(&self, segment: &dyn Segment) -> Result<Option<RecordBatch>> {
+        let mut selection = select(&self.conditions, segment)?;
+        if selection.count(segment) == 0 {
+            return Ok(None);
+        }
+        selection.truncate(self.left, segment);
+        let values = self.outputs.evaluate(segment, &selection)?;
+        let values = values.iter().map(plain).collect::<Result<Vec<_>>>()?;
+        let arrays: Vec<ArrayRef> = self.places.iter().map(|place| values[*place].clone()).collect();
+        let options = RecordBatchOptions::new().with_row_count(Some(selection.count(segment)));
+        Ok(Some(RecordBatch::try_new_with_options(self.schema.clone(), arrays, &options)?))
+    }
+}
+
+impl Selection {
+    /// Leaves out all but the first rows.
+    fn truncate(&mut self, rows: usize, segment: &dyn Segment) {
+        if rows >= self.count(segment) {
+            return;
+        }
+        *self = match self {
+            Selection::All => Selection::Rows((0..rows as u32).collect()),
+            Selection::Rows(selected) => Selection::Rows(selected.slice(0, rows)),
+        };
+    }
+}

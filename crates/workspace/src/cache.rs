@@ -1,0 +1,131 @@
+//! What queries have read of table files, kept in memory for the next.
+//!
+//! Columns are kept as they are held ([`engine::columnar`]), and so is what was computed from their dictionaries. All
+//! of it can be read or computed again; what has not been asked for lately makes room for what is.
+
+use crate::error::{Result, at};
+use crate::storage::TICKS_COLUMN;
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::datatypes::{DataType, Field, Schema};
+use datafusion::physical_plan::PhysicalExpr;
+use engine::columnar::Source;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+use std::collections::HashSet;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The footers of at most so many files are kept.
+const FOOTERS_MAX: usize = 16 * 1024;
+/// A cache of arrays is laid out for arrays of about this size.
+const ARRAY_BYTES_USUAL: usize = 256 << 10;
+
+/// The columns of table files in memory, up to a bound. Cheap to clone; clones are the same cache.
+#[derive(Clone)]
+pub(crate) struct SegmentCache {
+    footers: Arc<Cache<PathBuf, Arc<Footer>>>,
+    arrays: Arc<Cache<ArrayKey, ArrayRef, Bytes>>,
+}
+
+/// What is known of a file without reading its rows.
+#[derive(Debug)]
+pub(crate) struct Footer {
+    /// Unlike that of any file opened before.
+    pub number: u64,
+    /// Strings are read as views.
+    pub metadata: ArrowReaderMetadata,
+}
+
+/// An array that belongs to some rows of a file.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct ArrayKey {
+    pub file: u64,
+    pub row_group: usize,
+    pub source: Source,
+    /// What is computed of the source; `None` for the source itself.
+    pub expression: Option<Arc<dyn PhysicalExpr>>,
+}
+
+#[derive(Clone)]
+struct Bytes;
+
+impl Weighter<ArrayKey, ArrayRef> for Bytes {
+    fn weight(&self, _key: &ArrayKey, array: &ArrayRef) -> u64 {
+        array_bytes(array) as u64
+    }
+}
+
+/// The bytes of an array; those of a dictionary's values count for each array that shares them.
+fn array_bytes(array: &ArrayRef) -> usize {
+    match array.as_any_dictionary_opt() {
+        Some(dictionary) => dictionary.keys().get_array_memory_size() + dictionary.values().get_array_memory_size(),
+        None => array.get_array_memory_size(),
+    }
+}
+
+impl SegmentCache {
+    /// An empty cache of at most so many bytes.
+    pub fn new(bytes_max: usize) -> SegmentCache {
+        let arrays = Cache::with_weighter((bytes_max / ARRAY_BYTES_USUAL).max(1), bytes_max as u64, Bytes);
+        SegmentCache { footers: Arc::new(Cache::new(FOOTERS_MAX)), arrays: Arc::new(arrays) }
+    }
+
+    /// The footer of a file.
+    pub fn footer(&self, path: &Path) -> Result<Arc<Footer>> {
+        if let Some(known) = self.footers.get(path) {
+            return Ok(known);
+        }
+        let footer = Arc::new(Footer::read(path)?);
+        self.footers.insert(path.to_owned(), footer.clone());
+        Ok(footer)
+    }
+
+    /// An array that is kept, or else the one that `make` gives, which is kept from now on.
+    pub fn array<E>(
+        &self,
+        key: ArrayKey,
+        make: impl FnOnce() -> std::result::Result<ArrayRef, E>,
+    ) -> std::result::Result<ArrayRef, E> {
+        if let Some(known) = self.arrays.get(&key) {
+            return Ok(known);
+        }
+        let made = make()?;
+        self.arrays.insert(key, made.clone());
+        Ok(made)
+    }
+}
+
+impl std::fmt::Debug for SegmentCache {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SegmentCache({} of {} bytes)", self.arrays.weight(), self.arrays.capacity())
+    }
+}
+
+impl Footer {
+    fn read(path: &Path) -> Result<Footer> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let file = File::open(path).map_err(at(path))?;
+        let as_stored = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new().with_skip_arrow_metadata(true))?;
+        let fields = as_stored.schema().fields().iter().map(|field| match field.data_type() {
+            DataType::Utf8 => Field::new(field.name(), DataType::Utf8View, true),
+            other => Field::new(field.name(), other.clone(), true),
+        });
+        let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        let options = ArrowReaderOptions::new().with_schema(schema);
+        let metadata = ArrowReaderMetadata::try_new(as_stored.metadata().clone(), options)?;
+        Ok(Footer { number: NEXT.fetch_add(1, Ordering::Relaxed), metadata })
+    }
+
+    /// Whether the file has 100 ns digits beside its times.
+    pub fn has_ticks(&self) -> bool {
+        self.metadata.schema().column_with_name(TICKS_COLUMN).is_some()
+    }
+
+    /// The names of the file's columns.
+    pub fn names(&self) -> HashSet<&str> {
+        self.metadata.schema().fields().iter().map(|field| field.name().as_str()).collect()
+    }
+}

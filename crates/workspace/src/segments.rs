@@ -1,0 +1,186 @@
+//! The rows of a table in pieces, as queries read them: the row groups of its files, and the rows in memory.
+
+use crate::cache::{ArrayKey, Footer, SegmentCache};
+use crate::error::{Error, Result, at};
+use crate::storage::{TICKS_COLUMN, from_stored};
+use arrow::array::{ArrayRef, DictionaryArray, RecordBatch, StringViewArray, UInt32Array, new_null_array};
+use arrow::datatypes::{DataType, SchemaRef, UInt32Type};
+use datafusion::common::DataFusionError;
+use datafusion::physical_plan::PhysicalExpr;
+use engine::Column;
+use engine::columnar::{Bounds, Segment, Source, encoded};
+use kql::Type;
+use kql::datetime::from_unix_micros;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::file::statistics::Statistics;
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// A table's columns, as queries and as files know them.
+#[derive(Debug)]
+pub(crate) struct Layout {
+    pub columns: Vec<Column>,
+    /// By the names that files know them by.
+    pub stored: Vec<Column>,
+    /// For each column the number of datetime columns before it.
+    pub places: Vec<usize>,
+    /// The engine's schema.
+    pub schema: SchemaRef,
+}
+
+/// A row group of a table file.
+#[derive(Debug)]
+pub(crate) struct FileSegment {
+    layout: Arc<Layout>,
+    path: PathBuf,
+    footer: Arc<Footer>,
+    row_group: usize,
+    rows: usize,
+    cache: SegmentCache,
+}
+
+impl FileSegment {
+    /// The row groups of a file.
+    pub fn of_file(layout: &Arc<Layout>, path: &PathBuf, cache: &SegmentCache) -> Result<Vec<FileSegment>> {
+        let footer = cache.footer(path)?;
+        let groups = footer.metadata.metadata().row_groups();
+        let segment = |(row_group, group): (usize, &parquet::file::metadata::RowGroupMetaData)| FileSegment {
+            layout: layout.clone(),
+            path: path.clone(),
+            footer: footer.clone(),
+            row_group,
+            rows: usize::try_from(group.num_rows()).unwrap_or_default(),
+            cache: cache.clone(),
+        };
+        Ok(groups.iter().enumerate().map(segment).collect())
+    }
+
+    /// A column as the file has it; with the 100 ns digits, where it has such, for times. `None` where the file is
+    /// older than the column.
+    fn read_stored(&self, column: &Column) -> Result<Option<RecordBatch>> {
+        if !self.footer.names().contains(column.name.as_str()) {
+            return Ok(None);
+        }
+        let mut names = vec![column.name.as_str()];
+        if column.column_type == Type::DateTime && self.footer.has_ticks() {
+            names.push(TICKS_COLUMN);
+        }
+        let file = File::open(&self.path).map_err(at(&self.path))?;
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.footer.metadata.clone());
+        let mask = ProjectionMask::columns(builder.parquet_schema(), names);
+        let mut reader = builder
+            .with_projection(mask)
+            .with_row_groups(vec![self.row_group])
+            .with_batch_size(self.rows.max(1))
+            .build()?;
+        let damaged = |problem: String| Error::Damaged { path: self.path.clone(), offset: 0, problem };
+        let batch = match reader.next() {
+            Some(batch) => batch.map_err(|e| damaged(e.to_string()))?,
+            None => return Err(damaged("a row group has no rows".to_owned())),
+        };
+        match batch.num_rows() == self.rows {
+            true => Ok(Some(batch)),
+            false => Err(damaged(format!("a row group has {} rows of {}", batch.num_rows(), self.rows))),
+        }
+    }
+
+    fn read(&self, at: usize) -> Result<ArrayRef> {
+        let column = &self.layout.stored[at];
+        let of = self.layout.schema.field(at).data_type();
+        let Some(stored) = self.read_stored(column)? else { return Ok(absent(column.column_type, of, self.rows)) };
+        let schema = Arc::new(self.layout.schema.project(&[at])?);
+        let converted = from_stored(std::slice::from_ref(column), &self.layout.places[at..=at], &schema, &stored)?;
+        Ok(encoded(converted.column(0))?)
+    }
+}
+
+/// A column of rows that are older than it: null, for strings empty.
+fn absent(of: Type, data_type: &DataType, rows: usize) -> ArrayRef {
+    let value: ArrayRef = match of {
+        Type::String => Arc::new(StringViewArray::from_iter_values([""])),
+        _ if *data_type == DataType::Utf8View => new_null_array(data_type, 1),
+        _ => return new_null_array(data_type, rows),
+    };
+    match DictionaryArray::<UInt32Type>::try_new(UInt32Array::from(vec![0; rows]), value) {
+        Ok(dictionary) => Arc::new(dictionary),
+        Err(_) => new_null_array(data_type, rows),
+    }
+}
+
+fn external(error: Error) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
+}
+
+impl Segment for FileSegment {
+    fn rows(&self) -> usize {
+        self.rows
+    }
+
+    fn column(&self, column: usize) -> datafusion::common::Result<ArrayRef> {
+        self.derived(&Source::Column(column), None, &mut || self.read(column).map_err(external))
+    }
+
+    fn bounds(&self, column: usize) -> Option<Bounds> {
+        let (name, of) = (&self.layout.stored[column].name, self.layout.columns[column].column_type);
+        let group = self.footer.metadata.metadata().row_group(self.row_group);
+        let chunk = group.columns().iter().find(|chunk| chunk.column_descr().name() == name)?;
+        let statistics = chunk.statistics()?;
+        let Statistics::Int64(values) = statistics else { return None };
+        let (least, greatest) = (*values.min_opt()?, *values.max_opt()?);
+        let has_nulls = values.null_count_opt().is_none_or(|nulls| nulls > 0);
+        match of {
+            // Up to nine ticks more may stand beside the microseconds.
+            Type::DateTime => Some(Bounds {
+                least: from_unix_micros(least),
+                greatest: from_unix_micros(greatest).saturating_add(9),
+                has_nulls,
+            }),
+            Type::Long | Type::TimeSpan => Some(Bounds { least, greatest, has_nulls }),
+            _ => None,
+        }
+    }
+
+    fn derived(
+        &self,
+        source: &Source,
+        expression: Option<&Arc<dyn PhysicalExpr>>,
+        make: &mut dyn FnMut() -> datafusion::common::Result<ArrayRef>,
+    ) -> datafusion::common::Result<ArrayRef> {
+        let key = ArrayKey {
+            file: self.footer.number,
+            row_group: self.row_group,
+            source: source.clone(),
+            expression: expression.cloned(),
+        };
+        self.cache.array(key, make)
+    }
+}
+
+/// Rows that are in memory and not yet in a file.
+#[derive(Debug)]
+pub(crate) struct HotSegment {
+    batch: RecordBatch,
+}
+
+impl HotSegment {
+    /// Rows in the engine's types.
+    pub fn new(batch: RecordBatch) -> HotSegment {
+        HotSegment { batch }
+    }
+}
+
+impl Segment for HotSegment {
+    fn rows(&self) -> usize {
+        self.batch.num_rows()
+    }
+
+    fn column(&self, column: usize) -> datafusion::common::Result<ArrayRef> {
+        Ok(self.batch.column(column).clone())
+    }
+
+    fn bounds(&self, _column: usize) -> Option<Bounds> {
+        None
+    }
+}
