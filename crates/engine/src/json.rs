@@ -57,6 +57,25 @@ pub enum Kind {
     Bag,
 }
 
+/// The first place at or after `at` of a byte that ends a run of plain text in a string: a quote, a backslash, a control
+/// character; at the latest the last eight bytes, which the caller looks at one by one.
+fn plain_end(bytes: &[u8], mut at: usize) -> usize {
+    const ONES: u64 = u64::MAX / 255;
+    const TOPS: u64 = ONES << 7;
+    // The top bit of each byte that is zero; a byte behind such a one may be marked wrongly, never one before it.
+    let zeros = |word: u64| word.wrapping_sub(ONES) & !word & TOPS;
+    while let Some(chunk) = bytes.get(at..at + 8).and_then(|chunk| <[u8; 8]>::try_from(chunk).ok()) {
+        let word = u64::from_le_bytes(chunk);
+        let below_space = word.wrapping_sub(ONES * 0x20) & !word & TOPS;
+        let ends = zeros(word ^ (ONES * u64::from(b'"'))) | zeros(word ^ (ONES * u64::from(b'\\'))) | below_space;
+        if ends != 0 {
+            return at + (ends.trailing_zeros() / 8) as usize;
+        }
+        at += 8;
+    }
+    at
+}
+
 struct Scanner<'a> {
     text: &'a str,
     bytes: &'a [u8],
@@ -174,6 +193,7 @@ impl<'a> Scanner<'a> {
         let start = self.at + 1;
         self.at = start;
         loop {
+            self.at = plain_end(self.bytes, self.at);
             match self.bytes.get(self.at)? {
                 b'"' => break,
                 b'\\' => {

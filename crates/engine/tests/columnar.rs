@@ -251,8 +251,10 @@ async fn rows_are_the_same_however_they_are_held() {
         let other = CONDITIONS[(i * 7 + 3) % CONDITIONS.len()];
         queries.push(format!("T | where {condition}"));
         queries.push(format!("T | where ({condition}) and ({other}) | count"));
-        queries
-            .push(format!("T | extend d = tostring(Extra.Device) | where ({condition}) or ({other}) | {}", REST[i % REST.len()]));
+        queries.push(format!(
+            "T | extend d = tostring(Extra.Device) | where ({condition}) or ({other}) | {}",
+            REST[i % REST.len()]
+        ));
         queries.push(format!("T | where {condition} | {}", REST[(i * 5 + 1) % REST.len()]));
     }
     for query in &queries {

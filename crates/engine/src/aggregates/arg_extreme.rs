@@ -1,10 +1,12 @@
 //! `arg_max` and `arg_min`: of each group the row whose key is the largest or smallest.
 
 use super::{Groups, struct_fields};
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, StructArray};
-use datafusion::arrow::compute::SortOptions;
-use datafusion::arrow::datatypes::{DataType, Float64Type};
-use datafusion::arrow::row::{OwnedRow, RowConverter, SortField};
+use crate::columnar::plain;
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, StructArray, UInt32Array};
+use datafusion::arrow::buffer::NullBuffer;
+use datafusion::arrow::compute::{SortOptions, rank};
+use datafusion::arrow::datatypes::{DataType, Float64Type, Int64Type};
+use datafusion::arrow::row::{OwnedRow, RowConverter, Rows, SortField};
 use datafusion::common::Result;
 use datafusion::logical_expr::EmitTo;
 use std::sync::Arc;
@@ -17,8 +19,13 @@ pub(super) struct ArgExtreme {
     rows: RowConverter,
     largest: bool,
     best: Vec<Option<Best>>,
+    /// Scratch: for each group its best row in the present batch.
+    winners: Vec<u32>,
     bytes: usize,
 }
+
+/// No row of the batch.
+const NONE: u32 = u32::MAX;
 
 struct Best {
     key: OwnedRow,
@@ -30,7 +37,7 @@ impl ArgExtreme {
         let options = SortOptions { descending: false, nulls_first: largest };
         let keys = RowConverter::new(vec![SortField::new_with_options(types[0].clone(), options)])?;
         let rows = RowConverter::new(types.iter().map(|t| SortField::new(t.clone())).collect())?;
-        Ok(ArgExtreme { types: types.to_vec(), keys, rows, largest, best: Vec::new(), bytes: 0 })
+        Ok(ArgExtreme { types: types.to_vec(), keys, rows, largest, best: Vec::new(), winners: Vec::new(), bytes: 0 })
     }
 
     /// The key as it is compared. NaN beats every number, whichever end is asked for; Arrow has one above them all,
@@ -47,6 +54,7 @@ impl ArgExtreme {
 
     fn emit(&mut self, emit: EmitTo) -> Result<Vec<ArrayRef>> {
         let best = emit.take_needed(&mut self.best);
+        self.winners.truncate(self.best.len());
         let nulls: Vec<ArrayRef> = self.types.iter().map(|t| datafusion::arrow::array::new_null_array(t, 1)).collect();
         let empty = self.rows.convert_columns(&nulls)?.row(0).owned();
         let rows = best.iter().map(|b| b.as_ref().map_or(empty.row(), |b| b.row.row()));
@@ -54,40 +62,81 @@ impl ArgExtreme {
     }
 }
 
+/// What the keys of a batch are compared by.
+enum Order {
+    /// Numbers that compare as the keys do, and which of the keys are none.
+    Ranks(Vec<i64>, Option<NullBuffer>),
+    Rows(Rows),
+}
+
+impl Order {
+    /// Whether the key of one row is better than that of another.
+    fn is_better(&self, row: usize, other: usize, largest: bool) -> bool {
+        match self {
+            Order::Ranks(ranks, nulls) => match nulls.as_ref().map(|n| (n.is_valid(row), n.is_valid(other))) {
+                Some((false, _)) => false,
+                Some((true, false)) => true,
+                _ if largest => ranks[row] > ranks[other],
+                _ => ranks[row] < ranks[other],
+            },
+            Order::Rows(rows) if largest => rows.row(row) > rows.row(other),
+            Order::Rows(rows) => rows.row(row) < rows.row(other),
+        }
+    }
+}
+
+impl ArgExtreme {
+    /// The order of keys: by number where they are longs or few different values, else byte by byte.
+    fn order(&self, keys: &ArrayRef) -> Result<Order> {
+        if let Some(dictionary) = keys.as_any_dictionary_opt() {
+            let ranks = rank(dictionary.values(), None)?;
+            let ranks = dictionary.normalized_keys().into_iter().map(|key| i64::from(ranks[key])).collect();
+            return Ok(Order::Ranks(ranks, keys.logical_nulls()));
+        }
+        match keys.as_primitive_opt::<Int64Type>() {
+            Some(longs) => Ok(Order::Ranks(longs.values().to_vec(), longs.nulls().cloned())),
+            None => Ok(Order::Rows(self.keys.convert_columns(&[self.key(keys)])?)),
+        }
+    }
+}
+
 impl Groups for ArgExtreme {
     fn resize(&mut self, groups: usize) {
         self.best.resize_with(groups, || None);
+        self.winners.resize(groups, NONE);
     }
 
     fn update(&mut self, values: &[ArrayRef], group: &[usize], counts: &dyn Fn(usize) -> bool) -> Result<()> {
-        let keys = self.keys.convert_columns(&[self.key(&values[0])])?;
+        let order = self.order(&values[0])?;
+        let largest = self.largest;
         // First the winners within the batch, so that only their rows are copied.
-        let mut winners: std::collections::HashMap<usize, usize> = std::collections::HashMap::new();
+        let mut touched: Vec<usize> = Vec::new();
         for (row, g) in group.iter().enumerate().filter(|(row, _)| counts(*row)) {
-            let key = keys.row(row);
-            let better = |than: datafusion::arrow::row::Row<'_>| if self.largest { key > than } else { key < than };
-            let wins = match (winners.get(g), &self.best[*g]) {
-                (Some(other), _) => better(keys.row(*other)),
-                (None, Some(best)) => better(best.key.row()),
-                (None, None) => true,
-            };
-            if wins {
-                winners.insert(*g, row);
+            let winner = &mut self.winners[*g];
+            if *winner == NONE {
+                touched.push(*g);
+                *winner = row as u32;
+            } else if order.is_better(row, *winner as usize, largest) {
+                *winner = row as u32;
             }
         }
-        if winners.is_empty() {
+        let picked: UInt32Array = touched.iter().map(|g| std::mem::replace(&mut self.winners[*g], NONE)).collect();
+        if picked.is_empty() {
             return Ok(());
         }
-        let picked: Vec<(usize, usize)> = winners.into_iter().collect();
-        let indices =
-            datafusion::arrow::array::UInt64Array::from_iter_values(picked.iter().map(|(_, row)| *row as u64));
         let taken: Vec<ArrayRef> = values
             .iter()
-            .map(|v| datafusion::arrow::compute::take(v, &indices, None))
-            .collect::<std::result::Result<_, _>>()?;
+            .map(|v| plain(&datafusion::arrow::compute::take(v, &picked, None)?))
+            .collect::<Result<_>>()?;
+        let keys = self.keys.convert_columns(&[self.key(&taken[0])])?;
         let rows = self.rows.convert_columns(&taken)?;
-        for (i, (g, row)) in picked.into_iter().enumerate() {
-            let best = Best { key: keys.row(row).owned(), row: rows.row(i).owned() };
+        for (i, g) in touched.into_iter().enumerate() {
+            let key = keys.row(i);
+            let is_better = |best: &Best| if largest { key > best.key.row() } else { key < best.key.row() };
+            if !self.best[g].as_ref().is_none_or(is_better) {
+                continue;
+            }
+            let best = Best { key: key.owned(), row: rows.row(i).owned() };
             self.bytes += size_of::<Best>() + best.key.as_ref().len() + best.row.as_ref().len();
             if let Some(old) = self.best[g].replace(best) {
                 self.bytes -= size_of::<Best>() + old.key.as_ref().len() + old.row.as_ref().len();

@@ -7,8 +7,11 @@ mod any_row;
 mod arg_extreme;
 mod collect;
 mod distinct;
+mod exact_distinct;
 mod percentile;
 mod sketches;
+
+pub(crate) use exact_distinct::can_count;
 
 use crate::sketch::digest::Digest;
 use crate::sketch::distinct::Distinct;
@@ -37,6 +40,8 @@ pub enum Kind {
     AnyRow,
     /// The number of distinct values, exact up to [`distinct::EXACT_MAX`], estimated beyond.
     Distinct,
+    /// The number of distinct values, exact however many they are; of types that [`can_count`] names.
+    ExactDistinct,
     /// The values, JSON texts, as an array of at most so many elements.
     List {
         limit: usize,
@@ -64,6 +69,12 @@ pub enum Kind {
     MergeDigests,
 }
 
+impl Kind {
+    fn takes_dictionaries(&self) -> bool {
+        matches!(self, Kind::ArgMax | Kind::ArgMin | Kind::Distinct | Kind::ExactDistinct)
+    }
+}
+
 /// The state of one aggregate over many groups.
 trait Groups: Send + Sync {
     /// Makes room for `groups` groups; new ones are empty.
@@ -85,6 +96,7 @@ pub fn call(kind: Kind, arguments: Vec<Expr>, filter: Option<Expr>, order: Vec<S
         Kind::ArgMin => "kql_arg_min",
         Kind::AnyRow => "kql_take_any",
         Kind::Distinct => "kql_dcount",
+        Kind::ExactDistinct => "kql_count_distinct",
         Kind::List { .. } => "kql_make_list",
         Kind::Set { .. } => "kql_make_set",
         Kind::Percentiles(_) => "kql_percentiles",
@@ -109,7 +121,7 @@ pub fn call(kind: Kind, arguments: Vec<Expr>, filter: Option<Expr>, order: Vec<S
 
 /// Whether an aggregate takes dictionaries for the arrays of their values.
 pub(crate) fn takes_dictionaries(aggregate: &AggregateUDF) -> bool {
-    aggregate.inner().downcast_ref::<KqlAggregate>().is_some_and(|a| matches!(a.kind, Kind::Distinct))
+    aggregate.inner().downcast_ref::<KqlAggregate>().is_some_and(|a| a.kind.takes_dictionaries())
 }
 
 /// The name of field `i` of an aggregate that gives several columns.
@@ -140,6 +152,7 @@ impl KqlAggregate {
             Kind::ArgMin => Box::new(arg_extreme::ArgExtreme::new(&types, false)?),
             Kind::AnyRow => Box::new(any_row::AnyRow::new(&types)?),
             Kind::Distinct => Box::new(distinct::Distinct::default()),
+            Kind::ExactDistinct => Box::new(exact_distinct::ExactDistinct::new(&types[0])),
             Kind::List { limit } => Box::new(collect::Collect::new(false, *limit)),
             Kind::Set { limit } => Box::new(collect::Collect::new(true, *limit)),
             Kind::Percentiles(bits) => Box::new(percentile::Percentiles::new(reals(bits), &types[0])),
@@ -164,6 +177,7 @@ impl KqlAggregate {
         match &self.kind {
             Kind::ArgMax | Kind::ArgMin | Kind::AnyRow => arguments.to_vec(),
             Kind::Distinct => vec![DataType::Binary],
+            Kind::ExactDistinct => vec![list(arguments[0].clone())],
             Kind::List { .. } | Kind::Set { .. } => vec![list(DataType::Utf8View)],
             Kind::Percentiles(_) => vec![list(DataType::Int64)],
             Kind::WeightedPercentiles(_) => vec![list(DataType::Int64), list(DataType::Int64)],
@@ -192,7 +206,7 @@ impl AggregateUDFImpl for KqlAggregate {
     fn return_type(&self, arg_types: &[DataType]) -> Result<DataType> {
         Ok(match &self.kind {
             Kind::ArgMax | Kind::ArgMin | Kind::AnyRow => DataType::Struct(struct_fields(arg_types)),
-            Kind::Distinct => DataType::Int64,
+            Kind::Distinct | Kind::ExactDistinct => DataType::Int64,
             Kind::List { .. }
             | Kind::Set { .. }
             | Kind::DistinctSketch { .. }

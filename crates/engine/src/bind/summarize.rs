@@ -366,6 +366,8 @@ impl<'q> Binder<'q> {
                 };
                 let distinct = if name.starts_with("dcount") {
                     aggregates::call(Kind::Distinct, vec![value.expr], filter, Vec::new())
+                } else if aggregates::can_count(&arrow_type(value.value_type)) {
+                    aggregates::call(Kind::ExactDistinct, vec![value.expr], filter, Vec::new())
                 } else {
                     let filter = filter.map(Box::new);
                     let call = AggregateFunction::new_udf(count_udaf(), vec![value.expr], true, filter, vec![], None);

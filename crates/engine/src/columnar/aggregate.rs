@@ -1,8 +1,9 @@
 //! Grouping the rows of segments, and the aggregates of the groups, as far as each partition can tell: the first of two
 //! steps, whose result the second, DataFusion's own, puts together.
 
+use super::condition::{Condition, select};
 use super::groups::Groups;
-use super::program::{Program, Programs, Selection, select, truths};
+use super::program::{Programs, Selection, truths};
 use super::scan::SegmentScan;
 use super::{Segment, plain};
 use crate::aggregates::takes_dictionaries;
@@ -128,7 +129,7 @@ impl ExecutionPlan for SegmentAggregate {
 
 /// What one partition knows of the groups.
 struct State {
-    conditions: Vec<Program>,
+    conditions: Vec<Condition>,
     /// What is computed for each row.
     programs: Programs,
     /// The places of the keys among the programs.

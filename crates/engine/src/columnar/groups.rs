@@ -29,7 +29,7 @@ pub(super) struct Groups {
 impl Groups {
     /// Whether rows can be grouped by values of a type.
     pub fn can_group_by(of: &DataType) -> bool {
-        matches!(of, DataType::Utf8View | DataType::Int64 | DataType::Int32 | DataType::Boolean)
+        Values::can_number(of)
     }
 
     pub fn new(types: &[DataType]) -> Groups {
@@ -123,7 +123,9 @@ impl Pairs {
 }
 
 /// The values of one key, each with a number.
-enum Values {
+pub(crate) struct Values(Held);
+
+enum Held {
     Texts {
         numbers: HashMap<Box<str>, u32, RandomState>,
         null: Option<u32>,
@@ -135,31 +137,36 @@ enum Values {
 }
 
 impl Values {
-    fn new(of: &DataType) -> Values {
-        match of {
-            DataType::Utf8View => {
-                Values::Texts { numbers: HashMap::default(), null: None, values: Vec::new(), bytes: 0 }
-            }
-            other => Values::Bits { of: other.clone(), numbers: HashMap::default(), values: Vec::new() },
-        }
+    /// Whether values of a type can be told apart.
+    pub fn can_number(of: &DataType) -> bool {
+        matches!(of, DataType::Utf8View | DataType::Int64 | DataType::Int32 | DataType::Boolean)
+    }
+
+    /// No values yet, of a type that can be told apart.
+    pub fn new(of: &DataType) -> Values {
+        Values(match of {
+            DataType::Utf8View => Held::Texts { numbers: HashMap::default(), null: None, values: Vec::new(), bytes: 0 },
+            other => Held::Bits { of: other.clone(), numbers: HashMap::default(), values: Vec::new() },
+        })
     }
 
     fn len(&self) -> usize {
-        match self {
-            Values::Texts { values, .. } => values.len(),
-            Values::Bits { values, .. } => values.len(),
+        match &self.0 {
+            Held::Texts { values, .. } => values.len(),
+            Held::Bits { values, .. } => values.len(),
         }
     }
 
-    fn size(&self) -> usize {
-        match self {
-            Values::Texts { values, bytes, .. } => values.capacity() * 64 + 2 * bytes,
-            Values::Bits { values, .. } => values.capacity() * 48,
+    /// The memory held, in bytes.
+    pub fn size(&self) -> usize {
+        match &self.0 {
+            Held::Texts { values, bytes, .. } => values.capacity() * 64 + 2 * bytes,
+            Held::Bits { values, .. } => values.capacity() * 48,
         }
     }
 
     fn number_of_text(&mut self, text: Option<&str>) -> u32 {
-        let Values::Texts { numbers, null, values, bytes } = self else { return 0 };
+        let Held::Texts { numbers, null, values, bytes } = &mut self.0 else { return 0 };
         let Some(text) = text else {
             return *null.get_or_insert_with(|| {
                 values.push(None);
@@ -177,7 +184,7 @@ impl Values {
     }
 
     fn number_of_bits(&mut self, bits: Option<i64>) -> u32 {
-        let Values::Bits { numbers, values, .. } = self else { return 0 };
+        let Held::Bits { numbers, values, .. } = &mut self.0 else { return 0 };
         match numbers.entry(bits) {
             Entry::Occupied(number) => *number.get(),
             Entry::Vacant(vacant) => {
@@ -188,7 +195,7 @@ impl Values {
     }
 
     /// The number of each row's value, into `out`.
-    fn number(&mut self, array: &ArrayRef, out: &mut Vec<u32>) -> Result<()> {
+    pub fn number(&mut self, array: &ArrayRef, out: &mut Vec<u32>) -> Result<()> {
         out.clear();
         let Some((keys, values)) = keys_and_values(array) else {
             return self.number_all(array, |number| out.push(number));
@@ -221,31 +228,34 @@ impl Values {
             DataType::Int64 => array.as_primitive::<Int64Type>().iter().for_each(|n| bits(self, n)),
             DataType::Int32 => array.as_primitive::<Int32Type>().iter().for_each(|n| bits(self, n.map(i64::from))),
             DataType::Boolean => array.as_boolean().iter().for_each(|b| bits(self, b.map(i64::from))),
-            other => return Err(DataFusionError::Internal(format!("rows cannot be grouped by {other} here"))),
+            other => return Err(DataFusionError::Internal(format!("values of {other} cannot be told apart here"))),
         }
         Ok(())
     }
 
-    /// All values in the order of their numbers; they are forgotten.
-    fn take(&mut self) -> ArrayRef {
-        let empty = match self {
-            Values::Texts { .. } => Values::new(&DataType::Utf8View),
-            Values::Bits { of, .. } => Values::new(of),
-        };
-        match std::mem::replace(self, empty) {
-            Values::Texts { values, .. } => {
+    /// All values, each at the place of its number.
+    pub fn all(&self) -> ArrayRef {
+        match &self.0 {
+            Held::Texts { values, .. } => {
                 let mut texts = StringViewBuilder::with_capacity(values.len());
                 values.iter().for_each(|value| texts.append_option(value.as_deref()));
                 Arc::new(texts.finish())
             }
-            Values::Bits { of: DataType::Int32, values, .. } => {
-                Arc::new(values.into_iter().map(|bits| bits.map(|n| n as i32)).collect::<Int32Array>())
+            Held::Bits { of: DataType::Int32, values, .. } => {
+                Arc::new(values.iter().map(|bits| bits.map(|n| n as i32)).collect::<Int32Array>())
             }
-            Values::Bits { of: DataType::Boolean, values, .. } => {
-                Arc::new(values.into_iter().map(|bits| bits.map(|n| n != 0)).collect::<BooleanArray>())
+            Held::Bits { of: DataType::Boolean, values, .. } => {
+                Arc::new(values.iter().map(|bits| bits.map(|n| n != 0)).collect::<BooleanArray>())
             }
-            Values::Bits { values, .. } => Arc::new(values.into_iter().collect::<Int64Array>()),
+            Held::Bits { values, .. } => Arc::new(values.iter().copied().collect::<Int64Array>()),
         }
+    }
+
+    /// All values; they are forgotten.
+    fn take(&mut self) -> ArrayRef {
+        let all = self.all();
+        *self = Values::new(all.data_type());
+        all
     }
 }
 

@@ -7,6 +7,7 @@
 //! others see rows in the engine's own types.
 
 mod aggregate;
+mod condition;
 mod encode;
 mod groups;
 mod program;
@@ -14,6 +15,7 @@ mod rule;
 mod scan;
 
 pub use encode::{encoded, is_dictionary, plain};
+pub(crate) use groups::Values;
 pub(crate) use rule::UseSegments;
 pub use scan::SegmentScan;
 

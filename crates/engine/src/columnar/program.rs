@@ -1,6 +1,8 @@
 //! Expressions over segments: what of them can be asked of a dictionary's values is asked there.
 
 use super::{Segment, Source, encoded, is_dictionary, plain};
+use crate::functions::Kernel;
+use crate::functions::conversion::PARSE_JSON;
 use crate::functions::dynamic::{PATH, members};
 use datafusion::arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, DictionaryArray, RecordBatch, RecordBatchOptions, UInt32Array,
@@ -25,6 +27,11 @@ pub(super) enum Selection {
 }
 
 impl Selection {
+    /// No rows.
+    pub fn none() -> Selection {
+        Selection::Rows(UInt32Array::from(Vec::<u32>::new()))
+    }
+
     /// The number of rows.
     pub fn count(&self, segment: &dyn Segment) -> usize {
         match self {
@@ -44,7 +51,7 @@ impl Selection {
     }
 
     /// Those of the rows for which `keeps` is true.
-    fn filtered(&self, keeps: &BooleanArray) -> Selection {
+    pub fn filtered(&self, keeps: &BooleanArray) -> Selection {
         let is_true = match keeps.nulls() {
             Some(nulls) => keeps.values() & nulls.inner(),
             None => keeps.values().clone(),
@@ -107,7 +114,7 @@ impl Program {
     }
 
     /// How much it costs to ask, for an order among filters.
-    fn cost(&self) -> usize {
+    pub fn cost(&self) -> usize {
         let of = |input: &Input| match (&input.source, &input.data_type) {
             (Source::Column(_), _) if self.inputs.len() == 1 && !is_text(&self.table, &input.source) => 0,
             (Source::Column(_), _) => 1,
@@ -206,7 +213,7 @@ impl Program {
 
     /// Whether the condition holds for all rows of a segment (`true`), for none (`false`), as far as that can be told
     /// without reading it.
-    fn known(&self, segment: &dyn Segment) -> Option<bool> {
+    pub fn known(&self, segment: &dyn Segment) -> Option<bool> {
         let comparison = self.whole.downcast_ref::<BinaryExpr>()?;
         let (left, right) = (comparison.left(), comparison.right());
         let (column, value, operator) = match (left.downcast_ref::<Column>(), right.downcast_ref::<Literal>()) {
@@ -277,14 +284,24 @@ fn source(expression: &Arc<dyn PhysicalExpr>) -> Option<Source> {
     if let Some(column) = expression.downcast_ref::<Column>() {
         return Some(Source::Column(column.index()));
     }
-    let call = expression.downcast_ref::<ScalarFunctionExpr>().filter(|call| call.name() == PATH.name)?;
-    let (document, steps) = call.args().split_first()?;
-    let column = document.downcast_ref::<Column>()?.index();
+    let (document, steps) = call_of(expression, &PATH)?.split_first()?;
     let step = |step: &Arc<dyn PhysicalExpr>| match step.downcast_ref::<Literal>()?.value() {
         ScalarValue::Utf8View(Some(text)) => Some(text.clone()),
         _ => None,
     };
-    Some(Source::Member { column, path: steps.iter().map(step).collect::<Option<_>>()? })
+    let steps = steps.iter().map(step).collect::<Option<Vec<_>>>()?;
+    // Text that is no JSON has no members, and neither has what it is parsed to.
+    let document = call_of(document, &PARSE_JSON).and_then(<[_]>::first).unwrap_or(document);
+    Some(match source(document)? {
+        Source::Column(column) => Source::Member { column, path: steps },
+        Source::Member { column, path } => Source::Member { column, path: [path, steps].concat() },
+    })
+}
+
+/// The arguments of a call of `kernel`.
+fn call_of<'e>(expression: &'e Arc<dyn PhysicalExpr>, kernel: &Kernel) -> Option<&'e [Arc<dyn PhysicalExpr>]> {
+    let call = expression.downcast_ref::<ScalarFunctionExpr>()?;
+    (call.name() == kernel.name).then(|| call.args())
 }
 
 fn is_text(table: &SchemaRef, source: &Source) -> bool {
@@ -351,28 +368,6 @@ impl Programs {
     pub fn evaluate(&self, segment: &dyn Segment, selection: &Selection) -> Result<Vec<ArrayRef>> {
         self.programs.iter().map(|program| program.evaluate(segment, selection)).collect()
     }
-}
-
-/// The rows for which all of the conditions hold.
-pub(super) fn select(conditions: &[Program], segment: &dyn Segment) -> Result<Selection> {
-    let mut selection = Selection::All;
-    let mut open = Vec::with_capacity(conditions.len());
-    for condition in conditions {
-        match condition.known(segment) {
-            Some(true) => {}
-            Some(false) => return Ok(Selection::Rows(UInt32Array::from(Vec::<u32>::new()))),
-            None => open.push(condition),
-        }
-    }
-    open.sort_by_key(|condition| condition.cost());
-    for condition in open {
-        if selection.count(segment) == 0 {
-            break;
-        }
-        let found = condition.evaluate(segment, &selection)?;
-        selection = selection.filtered(&truths(&found)?);
-    }
-    Ok(selection)
 }
 
 /// A truth value for each row, however they are held.

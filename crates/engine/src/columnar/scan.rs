@@ -1,6 +1,7 @@
 //! Reading segments: filters and expressions are computed where the rows are, only what is left of them goes on.
 
-use super::program::{Program, Programs, Selection, select};
+use super::condition::{Condition, conditions, select};
+use super::program::{Programs, Selection};
 use super::{Segment, plain};
 use datafusion::arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
@@ -157,9 +158,8 @@ impl SegmentScan {
     }
 
     /// The conditions, ready to be asked.
-    pub(super) fn conditions(&self) -> Result<Vec<Program>> {
-        let parts = self.filters.iter().flat_map(datafusion::physical_expr::split_conjunction);
-        parts.map(|part| Program::new(part, &self.table)).collect()
+    pub(super) fn conditions(&self) -> Result<Vec<Condition>> {
+        conditions(&self.filters, &self.table)
     }
 
     /// The segments that one partition reads.
@@ -252,7 +252,7 @@ impl ExecutionPlan for SegmentScan {
 /// The state of reading one partition.
 struct Reader {
     segments: VecDeque<Arc<dyn Segment>>,
-    conditions: Vec<Program>,
+    conditions: Vec<Condition>,
     outputs: Programs,
     /// For each output its place among the programs.
     places: Vec<usize>,
