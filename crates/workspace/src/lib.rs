@@ -18,6 +18,7 @@ mod rows;
 mod scan;
 mod storage;
 mod store;
+mod text_column;
 mod writer;
 
 pub use catalog_file::{FunctionEntry, Notes, TableSchema};
