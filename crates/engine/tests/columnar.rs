@@ -219,6 +219,8 @@ const REST: &[&str] = &[
     "summarize dcount(tostring(Extra.Device)), countif(Level > 0) by User=tostring(parse_json(Text).User)",
     "summarize d=count_distinct(Id), percentiles(Level, 10, 90), round(stdev(Score), 6) by Level",
     "summarize arg_max(Time, Id, Host), arg_min(Score, Id) by Port",
+    "summarize arg_max(Host, Port * 0, Ok) by Level | project Level, Host",
+    "summarize arg_min(tostring(Extra.Device), Port * 0) by Level | project Level, Extra_Device",
     "summarize make_set(Host), take_any(Port * 0) by Ok | extend set_Host = array_sort_asc(set_Host)",
     "summarize max(Host), min(Id), countif(Host has 'host'), sumif(Level, Ok), binary_all_or(Level)",
     "summarize x=dcount(Host), y=count() by k=strcat(Host, '/', Level)",

@@ -123,8 +123,30 @@ pub fn to_unix_micros(ticks: i64) -> i64 {
 /// Parses the text forms that Kusto takes: ISO 8601 (time zone optional, UTC assumed), `M/D/Y` and `M-D-Y`
 /// with an optional time, `Y, M, D`, RFC 822 and RFC 850. `None` for anything else or out of range.
 pub fn parse(text: &str) -> Option<i64> {
+    if let Some(ticks) = parse_plain(text.as_bytes()) {
+        return Some(ticks);
+    }
     let text = text.trim();
     parse_iso(text).or_else(|| parse_month_first(text)).or_else(|| parse_listed(text)).or_else(|| parse_rfc822(text))
+}
+
+/// `2025-06-14T10:00:00.1234567Z`, which nearly all times are that are stored, with any number of digits in the
+/// fraction or without one.
+fn parse_plain(text: &[u8]) -> Option<i64> {
+    let (clock, fraction) = text.strip_suffix(b"Z")?.split_at_checked(19)?;
+    let two = |at: usize| match (clock[at].wrapping_sub(b'0'), clock[at + 1].wrapping_sub(b'0')) {
+        (tens @ 0..=9, ones @ 0..=9) => Some(i64::from(tens * 10 + ones)),
+        _ => None,
+    };
+    let is_plain = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':')].iter().all(|(at, b)| clock[*at] == *b);
+    let mut parts = Parts::date(two(0)? * 100 + two(2)?, two(5)?, two(8)?);
+    (parts.hour, parts.minute, parts.second) = (two(11)?, two(14)?, two(17)?);
+    parts.fraction = match fraction.split_first() {
+        None => 0,
+        Some((b'.', digits)) => fraction_ticks(std::str::from_utf8(digits).ok()?)?,
+        Some(_) => return None,
+    };
+    parts.ticks().filter(|_| is_plain)
 }
 
 /// `2025, 6, 14`.
@@ -293,6 +315,9 @@ mod tests {
         assert_eq!(show("Saturday, 08-Nov-14 15:05:02 UTC").as_deref(), Some("2014-11-08T15:05:02Z"));
         assert_eq!(show("5/25/2019 2:07:01 PM").as_deref(), Some("2019-05-25T14:07:01Z"));
         assert_eq!(show("2025, 6, 14").as_deref(), Some("2025-06-14T00:00:00Z"));
+        assert_eq!(show("2020-01-01T10:00:00.12345678Z").as_deref(), Some("2020-01-01T10:00:00.1234567Z"));
+        assert_eq!(show("2020-01-01T10:00:00.Z"), None);
+        assert_eq!(show("2020-01-01T24:00:00Z"), None);
         assert_eq!(show("garbage"), None);
         assert_eq!(show(""), None);
     }

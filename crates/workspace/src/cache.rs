@@ -23,6 +23,12 @@ const FOOTERS_MAX: usize = 16 * 1024;
 /// A cache of arrays is laid out for arrays of about this size.
 const ARRAY_BYTES_USUAL: usize = 256 << 10;
 
+/// A number that no other rows have been given.
+pub(crate) fn next_number() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
 /// The columns of table files in memory, up to a bound. Cheap to clone; clones are the same cache.
 #[derive(Clone)]
 pub(crate) struct SegmentCache {
@@ -39,10 +45,11 @@ pub(crate) struct Footer {
     pub metadata: ArrowReaderMetadata,
 }
 
-/// An array that belongs to some rows of a file.
+/// An array that belongs to some rows.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct ArrayKey {
-    pub file: u64,
+    /// The number of the rows: of a file, or of a piece of those in memory.
+    pub number: u64,
     pub row_group: usize,
     pub source: Source,
     /// What is computed of the source; `None` for the source itself.
@@ -106,7 +113,6 @@ impl std::fmt::Debug for SegmentCache {
 
 impl Footer {
     fn read(path: &Path) -> Result<Footer> {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
         let file = File::open(path).map_err(at(path))?;
         let as_stored = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new().with_skip_arrow_metadata(true))?;
         let fields = as_stored.schema().fields().iter().map(|field| match field.data_type() {
@@ -116,7 +122,7 @@ impl Footer {
         let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
         let options = ArrowReaderOptions::new().with_schema(schema);
         let metadata = ArrowReaderMetadata::try_new(as_stored.metadata().clone(), options)?;
-        Ok(Footer { number: NEXT.fetch_add(1, Ordering::Relaxed), metadata })
+        Ok(Footer { number: next_number(), metadata })
     }
 
     /// Whether the file has 100 ns digits beside its times.

@@ -6,8 +6,8 @@
 
 use crate::catalog_file::sync_folder;
 use crate::error::{Error, Result, at};
-use crate::storage::{DAY_COLUMN, delta_fields, to_stored};
-use arrow::array::{Array, AsArray, RecordBatch, UInt64Array};
+use crate::storage::{DAY_COLUMN, declared_schema, delta_fields, to_stored};
+use arrow::array::{Array, AsArray, Int64Array, RecordBatch};
 use arrow::compute::{concat_batches, sort_to_indices, take_record_batch};
 use arrow::datatypes::Int64Type;
 use deltalake_core::kernel::transaction::{CommitBuilder, CommitProperties};
@@ -39,7 +39,6 @@ pub(crate) const TIME_COLUMN: &str = "TimeGenerated";
 #[derive(Debug, Clone)]
 pub(crate) struct DataFile {
     pub path: PathBuf,
-    pub size_bytes: u64,
     /// The least and greatest [`TIME_COLUMN`], in ticks, rounded outward to the µs.
     pub times: Option<(i64, i64)>,
 }
@@ -139,7 +138,7 @@ impl DeltaFiles {
         }
         let folder = self.folder.clone();
         let owned = columns.to_vec();
-        let written = tokio::task::spawn_blocking(move || write_files(&folder, &owned, &batches))
+        let written = tokio::task::spawn_blocking(move || write_files(&folder, &owned, batches))
             .await
             .map_err(|e| Error::Stopped(e.to_string()))??;
         let version = i64::try_from(sequence).unwrap_or(i64::MAX);
@@ -251,7 +250,7 @@ fn data_file(folder: &Path, view: &deltalake_core::kernel::LogicalFileView) -> D
     // Statistics are cut to the millisecond.
     let millisecond = kql::timespan::TICKS_PER_MILLISECOND;
     let times = time("minValues").zip(time("maxValues")).map(|(least, greatest)| (least, greatest + millisecond));
-    DataFile { path: folder.join(view.path().as_ref()), size_bytes: u64::try_from(view.size()).unwrap_or(0), times }
+    DataFile { path: folder.join(view.path().as_ref()), times }
 }
 
 struct Written {
@@ -260,28 +259,50 @@ struct Written {
 }
 
 /// Writes one file for each day that the rows fall on.
-fn write_files(folder: &Path, columns: &[Column], batches: &[RecordBatch]) -> Result<Vec<Written>> {
-    let Some(first) = batches.first() else { return Ok(Vec::new()) };
-    let all = concat_batches(&first.schema(), batches)?;
-    let now = datetime::now();
+fn write_files(folder: &Path, columns: &[Column], mut batches: Vec<RecordBatch>) -> Result<Vec<Written>> {
+    batches.retain(|b| b.num_rows() > 0);
+    let Some(schema) = batches.first().map(RecordBatch::schema) else { return Ok(Vec::new()) };
+    let today = datetime::now() / TICKS_PER_DAY;
     let time = columns.iter().position(|c| c.name == TIME_COLUMN && c.column_type == Type::DateTime);
     let Some(time) = time else {
-        return Ok(vec![write_file(folder, columns, &all, now / TICKS_PER_DAY, None)?]);
+        let all = concat_batches(&schema, &batches)?;
+        return Ok(vec![write_file(folder, columns, &all, today, None)?]);
     };
-    let order = sort_to_indices(all.column(time), None, None)?;
-    let sorted = take_record_batch(&all, &order)?;
-    let ticks = sorted.column(time).as_primitive::<Int64Type>();
-    let mut days: BTreeMap<i64, Vec<u64>> = BTreeMap::new();
-    for row in 0..sorted.num_rows() {
-        let day = if ticks.is_valid(row) { ticks.value(row) } else { now } / TICKS_PER_DAY;
-        days.entry(day).or_default().push(row as u64);
+    // Batches that are in order among themselves, as those of a single sender are, leave nothing to sort.
+    let first_time = |b: &RecordBatch| b.column(time).as_primitive::<Int64Type>().iter().next().flatten();
+    batches.sort_by_key(first_time);
+    let mut all = concat_batches(&schema, &batches)?;
+    drop(batches);
+    if !is_sorted(all.column(time).as_primitive()) {
+        let order = sort_to_indices(all.column(time), None, None)?;
+        all = take_record_batch(&all, &order)?;
+    }
+    // Nulls are first and of today.
+    let ticks: &Int64Array = all.column(time).as_primitive();
+    let mut days: BTreeMap<i64, Vec<RecordBatch>> = BTreeMap::new();
+    let nulls = ticks.null_count();
+    if nulls > 0 {
+        days.entry(today).or_default().push(all.slice(0, nulls));
+    }
+    let mut from = nulls;
+    while from < ticks.len() {
+        let day = ticks.value(from) / TICKS_PER_DAY;
+        let count = ticks.values()[from..].partition_point(|t| *t / TICKS_PER_DAY <= day);
+        days.entry(day).or_default().push(all.slice(from, count));
+        from += count;
     }
     let mut written = Vec::with_capacity(days.len());
-    for (day, rows) in days {
-        let of_day = take_record_batch(&sorted, &UInt64Array::from(rows))?;
+    for (day, parts) in days {
+        let of_day = concat_batches(&schema, &parts)?;
         written.push(write_file(folder, columns, &of_day, day, Some(time))?);
     }
     Ok(written)
+}
+
+/// Whether times are in order, nulls first.
+fn is_sorted(ticks: &Int64Array) -> bool {
+    let nulls = ticks.null_count();
+    (0..nulls).all(|row| ticks.is_null(row)) && ticks.values()[nulls..].is_sorted()
 }
 
 fn write_file(folder: &Path, columns: &[Column], rows: &RecordBatch, day: i64, time: Option<usize>) -> Result<Written> {
@@ -298,7 +319,7 @@ fn write_file(folder: &Path, columns: &[Column], rows: &RecordBatch, day: i64, t
         .build();
     let file = File::create(&path).map_err(at(&path))?;
     let stored = to_stored(columns, rows)?;
-    let mut writer = ArrowWriter::try_new(file, stored.schema(), Some(properties))?;
+    let mut writer = ArrowWriter::try_new(file, declared_schema(&stored), Some(properties))?;
     writer.write(&stored)?;
     let file = writer.into_inner()?;
     file.sync_all().map_err(at(&path))?;
@@ -321,7 +342,7 @@ fn write_file(folder: &Path, columns: &[Column], rows: &RecordBatch, day: i64, t
         stats: Some(statistics(rows.num_rows(), times)),
         ..Default::default()
     };
-    Ok(Written { add, file: DataFile { path, size_bytes, times } })
+    Ok(Written { add, file: DataFile { path, times } })
 }
 
 /// The statistics that readers of Delta prune by: the row count and the span of time, cut to the millisecond.

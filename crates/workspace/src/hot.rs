@@ -1,5 +1,6 @@
 //! The rows of a table that are in the log and not yet in its files.
 
+use crate::cache::next_number;
 use crate::error::{Error, Result};
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringViewArray};
 use arrow::compute::concat_batches;
@@ -11,6 +12,10 @@ use std::sync::Arc;
 
 /// Batches are merged up to this size; larger ones are left as they are.
 const MERGED_ROWS_MAX: usize = 64 * 1024;
+const MERGED_BYTES_MAX: usize = 1 << 20;
+/// String buffers may take this much more room than their values before the values are copied into smaller ones.
+const UNUSED_BYTES_MAX: usize = 64 << 10;
+const VIEW_BYTES: usize = 16;
 
 /// Rows in order of arrival. Small batches are merged as they come, each row at most log(n) times, so that a
 /// query over rows that came one by one does not meet thousands of batches.
@@ -21,6 +26,8 @@ pub(crate) struct HotRows {
     pub bytes: usize,
     /// When the oldest of them came, in ticks.
     pub since_ticks: Option<i64>,
+    /// When the newest of them came, in ticks.
+    pub newest_ticks: i64,
 }
 
 #[derive(Debug, Clone)]
@@ -28,23 +35,38 @@ struct Chunk {
     /// The sequence number of the last record that it holds rows of.
     last: u64,
     batch: RecordBatch,
+    bytes: usize,
+    /// Unlike that of any other rows.
+    number: u64,
+}
+
+impl Chunk {
+    fn new(last: u64, batch: RecordBatch) -> Chunk {
+        Chunk { last, bytes: held_bytes(&batch), batch, number: next_number() }
+    }
 }
 
 impl HotRows {
     pub fn push(&mut self, sequence: u64, batch: RecordBatch, now_ticks: i64) {
         self.rows += batch.num_rows();
-        self.bytes += data_bytes(&batch);
         self.since_ticks.get_or_insert(now_ticks);
-        self.chunks.push(Chunk { last: sequence, batch });
+        self.newest_ticks = now_ticks;
+        let is_loose = held_bytes(&batch) > 2 * value_bytes(&batch) + UNUSED_BYTES_MAX;
+        let batch = if is_loose { compacted(&batch).unwrap_or(batch) } else { batch };
+        let chunk = Chunk::new(sequence, batch);
+        self.bytes += chunk.bytes;
+        self.chunks.push(chunk);
         while let [.., a, b] = self.chunks.as_slice() {
             let total = a.batch.num_rows() + b.batch.num_rows();
-            if a.batch.num_rows() > 2 * b.batch.num_rows() || total > MERGED_ROWS_MAX {
+            let old_bytes = a.bytes + b.bytes;
+            if a.batch.num_rows() > 2 * b.batch.num_rows() || total > MERGED_ROWS_MAX || old_bytes > MERGED_BYTES_MAX {
                 break;
             }
             let Ok(batch) = concat_batches(&a.batch.schema(), [&a.batch, &b.batch]).and_then(|b| compacted(&b)) else {
                 break;
             };
-            let merged = Chunk { last: b.last, batch };
+            let merged = Chunk::new(b.last, batch);
+            self.bytes = self.bytes - old_bytes + merged.bytes;
             self.chunks.truncate(self.chunks.len() - 2);
             self.chunks.push(merged);
         }
@@ -54,21 +76,45 @@ impl HotRows {
         self.chunks.iter().map(|c| c.batch.clone()).collect()
     }
 
+    /// The rows in pieces for queries, each with a number that no others have.
+    pub fn pieces(&self) -> impl Iterator<Item = (u64, RecordBatch)> + '_ {
+        self.chunks.iter().map(|c| (c.number, c.batch.clone()))
+    }
+
     pub fn last_sequence(&self) -> Option<u64> {
         self.chunks.last().map(|c| c.last)
     }
 
     /// Rows moved to the columns of `schema`, by name; new columns are null.
     pub fn reshaped(&self, columns: &[Column]) -> Result<HotRows> {
-        let chunks = self.chunks.iter().map(|c| Ok(Chunk { batch: reshape(&c.batch, columns)?, ..c.clone() }));
-        Ok(HotRows { chunks: chunks.collect::<Result<_>>()?, ..self.clone() })
+        let chunks = self.chunks.iter().map(|c| Ok(Chunk::new(c.last, reshape(&c.batch, columns)?)));
+        let chunks: Vec<Chunk> = chunks.collect::<Result<_>>()?;
+        Ok(HotRows { bytes: chunks.iter().map(|c| c.bytes).sum(), chunks, ..*self })
     }
 }
 
+/// The bytes that the batch keeps in memory, buffers of strings once however many columns and values share them.
+fn held_bytes(batch: &RecordBatch) -> usize {
+    let mut buffers = Vec::new();
+    let mut bytes = 0;
+    for array in batch.columns() {
+        bytes += match array.data_type() {
+            DataType::Utf8View => {
+                buffers.extend(array.as_string_view().data_buffers().iter().map(|b| (b.data_ptr(), b.capacity())));
+                VIEW_BYTES * array.len()
+            }
+            other => array.len() * other.primitive_width().unwrap_or(1),
+        };
+    }
+    buffers.sort_unstable();
+    buffers.dedup();
+    bytes + buffers.iter().map(|(_, capacity)| capacity).sum::<usize>()
+}
+
 /// The bytes of the values themselves, whatever room their buffers have.
-fn data_bytes(batch: &RecordBatch) -> usize {
+fn value_bytes(batch: &RecordBatch) -> usize {
     let column = |array: &ArrayRef| match array.data_type() {
-        DataType::Utf8View => array.as_string_view().lengths().map(|l| 16 + l as usize).sum(),
+        DataType::Utf8View => array.as_string_view().lengths().map(|l| VIEW_BYTES + l as usize).sum(),
         other => array.len() * other.primitive_width().unwrap_or(1),
     };
     batch.columns().iter().map(column).sum()

@@ -7,6 +7,7 @@
 //!
 //! This crate knows databases, tables and rows; what the rows mean is not its business.
 
+mod admission;
 mod cache;
 mod catalog_file;
 mod delta;
@@ -21,8 +22,10 @@ mod scan;
 mod segments;
 mod storage;
 mod store;
+mod text_column;
 mod writer;
 
+pub use admission::Admission;
 pub use catalog_file::{FunctionEntry, Notes, TableSchema};
 pub use error::{Error, Result};
 pub use rows::{BatchBuilder, Reject};

@@ -14,7 +14,7 @@ use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Write};
+use std::io::{IoSlice, Read, Write};
 use std::path::{Path, PathBuf};
 
 const SEGMENT_MAGIC: [u8; 4] = *b"TSLG";
@@ -27,6 +27,10 @@ const FRAME_HEADER_BYTES: usize = 16;
 const SEGMENT_BYTES: u64 = 64 << 20;
 /// Rows of one request may take this much in the log.
 const RECORD_BYTES_MAX: usize = 512 << 20;
+/// About what the schema of a table takes.
+const SCHEMA_BYTES: usize = 8 << 10;
+/// The kernel takes so many pieces in one call.
+const PARTS_MAX: usize = 1024;
 
 /// A table, by its names and its folder.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,41 +54,65 @@ pub(crate) struct Record {
     pub tables: Vec<TableRows>,
 }
 
-/// Appends a record to `out`; on an error `out` is as it was.
-pub(crate) fn encode(sequence: u64, ids: &[u128], tables: &[TableRows], out: &mut Vec<u8>) -> Result<()> {
-    let start = out.len();
-    let encoded = encode_record(sequence, ids, tables, out);
-    let length = out.len() - start - 4;
-    if encoded.is_err() || length > RECORD_BYTES_MAX {
-        out.truncate(start);
-        encoded?;
-        return Err(Error::TooLarge { bytes: length, bytes_max: RECORD_BYTES_MAX });
-    }
-    out[start..start + 4].copy_from_slice(&(length as u32).to_le_bytes());
-    Ok(())
+/// The rows of a record as the log holds them. They are encoded by whoever brings them, beside the thread that writes.
+#[derive(Debug)]
+pub(crate) struct EncodedRows {
+    bytes: Vec<u8>,
+    checksum: crc32fast::Hasher,
 }
 
-fn encode_record(sequence: u64, ids: &[u128], tables: &[TableRows], out: &mut Vec<u8>) -> Result<()> {
-    out.extend_from_slice(&[0; 4]);
-    out.extend_from_slice(&sequence.to_le_bytes());
-    out.extend_from_slice(&(ids.len() as u32).to_le_bytes());
-    ids.iter().for_each(|id| out.extend_from_slice(&id.to_le_bytes()));
-    out.extend_from_slice(&(tables.len() as u32).to_le_bytes());
-    for rows in tables {
-        for name in [&rows.key.database, &rows.key.table, &rows.key.folder] {
-            out.extend_from_slice(&(name.len() as u32).to_le_bytes());
-            out.extend_from_slice(name.as_bytes());
+impl EncodedRows {
+    pub fn new(tables: &[TableRows]) -> Result<EncodedRows> {
+        let wanted: usize = tables.iter().map(|rows| rows.batch.get_array_memory_size() + SCHEMA_BYTES).sum();
+        let mut bytes = Vec::with_capacity(wanted);
+        bytes.extend_from_slice(&(tables.len() as u32).to_le_bytes());
+        for rows in tables {
+            for name in [&rows.key.database, &rows.key.table, &rows.key.folder] {
+                bytes.extend_from_slice(&(name.len() as u32).to_le_bytes());
+                bytes.extend_from_slice(name.as_bytes());
+            }
+            let length_at = bytes.len();
+            bytes.extend_from_slice(&[0; 4]);
+            let mut writer = StreamWriter::try_new(&mut bytes, &rows.batch.schema())?;
+            writer.write(&rows.batch)?;
+            writer.finish()?;
+            drop(writer);
+            let length = (bytes.len() - length_at - 4) as u32;
+            if bytes.len() > RECORD_BYTES_MAX {
+                return Err(Error::TooLarge { bytes: bytes.len(), bytes_max: RECORD_BYTES_MAX });
+            }
+            bytes[length_at..length_at + 4].copy_from_slice(&length.to_le_bytes());
         }
-        let length_at = out.len();
-        out.extend_from_slice(&[0; 4]);
-        let mut writer = StreamWriter::try_new(&mut *out, &rows.batch.schema())?;
-        writer.write(&rows.batch)?;
-        writer.finish()?;
-        drop(writer);
-        let length = (out.len() - length_at - 4) as u32;
-        out[length_at..length_at + 4].copy_from_slice(&length.to_le_bytes());
+        let mut checksum = crc32fast::Hasher::new();
+        checksum.update(&bytes);
+        Ok(EncodedRows { bytes, checksum })
     }
-    Ok(())
+}
+
+/// A record as the log holds it.
+#[derive(Debug)]
+pub(crate) struct EncodedRecord {
+    head: Vec<u8>,
+    rows: EncodedRows,
+}
+
+impl EncodedRecord {
+    pub fn new(sequence: u64, ids: &[u128], rows: EncodedRows) -> Result<EncodedRecord> {
+        let length = 8 + 4 + ids.len() * 16 + rows.bytes.len();
+        if length > RECORD_BYTES_MAX {
+            return Err(Error::TooLarge { bytes: length, bytes_max: RECORD_BYTES_MAX });
+        }
+        let mut head = Vec::with_capacity(16 + ids.len() * 16);
+        head.extend_from_slice(&(length as u32).to_le_bytes());
+        head.extend_from_slice(&sequence.to_le_bytes());
+        head.extend_from_slice(&(ids.len() as u32).to_le_bytes());
+        ids.iter().for_each(|id| head.extend_from_slice(&id.to_le_bytes()));
+        Ok(EncodedRecord { head, rows })
+    }
+
+    pub fn size_bytes(&self) -> usize {
+        self.head.len() + self.rows.bytes.len()
+    }
 }
 
 /// Bytes read from the front; an error when there are too few.
@@ -202,18 +230,25 @@ impl Log {
         Ok((Log { folder, file, bytes, closed, current, next_sequence }, records))
     }
 
-    /// Appends encoded records as one frame and makes it durable.
-    pub fn write(&mut self, records: &[u8], tables: &[(TableKey, u64)]) -> Result<()> {
-        let mut frame = Vec::with_capacity(FRAME_HEADER_BYTES + records.len());
-        frame.extend_from_slice(&FRAME_MAGIC);
-        frame.extend_from_slice(&(records.len() as u32).to_le_bytes());
-        frame.extend_from_slice(&crc32fast::hash(records).to_le_bytes());
-        let check = crc32fast::hash(&frame);
-        frame.extend_from_slice(&check.to_le_bytes());
-        frame.extend_from_slice(records);
-        self.file.write_all(&frame).map_err(at(&self.current.path))?;
+    /// Appends records as one frame and makes it durable.
+    pub fn write(&mut self, records: &[EncodedRecord], tables: &[(TableKey, u64)]) -> Result<()> {
+        let mut checksum = crc32fast::Hasher::new();
+        for record in records {
+            checksum.update(&record.head);
+            checksum.combine(&record.rows.checksum);
+        }
+        let length: usize = records.iter().map(EncodedRecord::size_bytes).sum();
+        let mut header = Vec::with_capacity(FRAME_HEADER_BYTES);
+        header.extend_from_slice(&FRAME_MAGIC);
+        header.extend_from_slice(&(length as u32).to_le_bytes());
+        header.extend_from_slice(&checksum.finalize().to_le_bytes());
+        let check = crc32fast::hash(&header);
+        header.extend_from_slice(&check.to_le_bytes());
+        let mut parts = vec![IoSlice::new(&header)];
+        parts.extend(records.iter().flat_map(|r| [IoSlice::new(&r.head), IoSlice::new(&r.rows.bytes)]));
+        write_all(&mut self.file, &mut parts).map_err(at(&self.current.path))?;
         self.file.sync_data().map_err(at(&self.current.path))?;
-        self.bytes += frame.len() as u64;
+        self.bytes += (FRAME_HEADER_BYTES + length) as u64;
         for (table, sequence) in tables {
             self.current.last.insert(table.clone(), *sequence);
         }
@@ -245,6 +280,18 @@ impl Log {
         }
         Ok(())
     }
+}
+
+fn write_all(file: &mut File, mut parts: &mut [IoSlice]) -> std::io::Result<()> {
+    while !parts.is_empty() {
+        match file.write_vectored(&parts[..parts.len().min(PARTS_MAX)]) {
+            Ok(0) => return Err(std::io::ErrorKind::WriteZero.into()),
+            Ok(written) => IoSlice::advance_slices(&mut parts, written),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 fn create_segment(folder: &Path, number: u64, next_sequence: u64) -> Result<(File, Segment)> {
@@ -325,9 +372,9 @@ mod tests {
         let batch = RecordBatch::try_new(schema, vec![Arc::new(Int64Array::from(values.to_vec()))]).expect("a batch");
         let sequence = log.next_sequence;
         log.next_sequence += 1;
-        let mut encoded = Vec::new();
-        encode(sequence, &[sequence.into()], &[TableRows { key: key(), batch }], &mut encoded).expect("encoded");
-        log.write(&encoded, &[(key(), sequence)]).expect("written");
+        let rows = EncodedRows::new(&[TableRows { key: key(), batch }]).expect("encoded");
+        let record = EncodedRecord::new(sequence, &[sequence.into()], rows).expect("a record");
+        log.write(&[record], &[(key(), sequence)]).expect("written");
     }
 
     fn open(data: &Path) -> (Log, Vec<u64>) {
@@ -355,6 +402,24 @@ mod tests {
         assert_eq!(records[0].tables[0].batch.num_rows(), 2);
         assert_eq!(records[1].ids, [2]);
         assert_eq!(log.next_sequence, 3);
+    }
+
+    /// Written by the first version of this program, with another way of encoding.
+    #[test]
+    fn a_log_of_the_first_version_is_read() {
+        let data = tempfile::tempdir().expect("a folder");
+        let folder = data.path().join("log");
+        std::fs::create_dir(&folder).expect("made");
+        let stored = include_bytes!("../tests/log-version-1.log");
+        std::fs::write(folder.join("00000000000000000001.log"), stored).expect("written");
+        let (log, records) = Log::open(data.path(), 1).expect("opened");
+        assert_eq!(log.next_sequence, 4);
+        assert_eq!(records.iter().map(|r| r.sequence).collect::<Vec<_>>(), [1, 2, 3]);
+        assert_eq!(records.iter().map(|r| r.ids.len()).collect::<Vec<_>>(), [0, 2, 0]);
+        assert_eq!(records[2].tables[0].key.table, "T");
+        let rows: Vec<String> = records.iter().map(|r| format!("{:?}", r.tables[0].batch.columns())).collect();
+        assert!(rows[0].contains("a text that is too long for its view"), "{}", rows[0]);
+        assert_eq!(records.iter().map(|r| r.tables[0].batch.num_rows()).collect::<Vec<_>>(), [2, 2, 1]);
     }
 
     #[test]

@@ -22,8 +22,9 @@ use std::sync::Arc;
 pub(crate) struct TableSnapshot {
     pub columns: Vec<Column>,
     pub files: Arc<Vec<DataFile>>,
-    pub hot: Vec<RecordBatch>,
-    /// Where columns of the files are kept.
+    /// The rows in memory in pieces, each with a number that no others have.
+    pub hot: Vec<(u64, RecordBatch)>,
+    /// Where columns are kept.
     pub cache: SegmentCache,
 }
 
@@ -31,7 +32,7 @@ pub(crate) struct TableSnapshot {
 pub(crate) struct WorkspaceTable {
     layout: Arc<Layout>,
     files: Arc<Vec<DataFile>>,
-    hot: Vec<RecordBatch>,
+    hot: Vec<(u64, RecordBatch)>,
     cache: SegmentCache,
 }
 
@@ -60,7 +61,8 @@ impl WorkspaceTable {
                 }
             }
         }
-        segments.extend(self.hot.iter().map(|batch| Arc::new(HotSegment::new(batch.clone())) as Arc<dyn Segment>));
+        let hot = |(number, batch): &(u64, RecordBatch)| HotSegment::new(*number, batch.clone(), &self.cache);
+        segments.extend(self.hot.iter().map(|piece| Arc::new(hot(piece)) as Arc<dyn Segment>));
         Ok(segments)
     }
 }

@@ -8,7 +8,7 @@ use arrow::datatypes::{DataType, SchemaRef, UInt32Type};
 use datafusion::common::DataFusionError;
 use datafusion::physical_plan::PhysicalExpr;
 use engine::Column;
-use engine::columnar::{Bounds, Segment, Source, encoded};
+use engine::columnar::{Bounds, Segment, Source, dictionary_of, encoded};
 use kql::Type;
 use kql::datetime::from_unix_micros;
 use parquet::arrow::ProjectionMask;
@@ -149,7 +149,7 @@ impl Segment for FileSegment {
         make: &mut dyn FnMut() -> datafusion::common::Result<ArrayRef>,
     ) -> datafusion::common::Result<ArrayRef> {
         let key = ArrayKey {
-            file: self.footer.number,
+            number: self.footer.number,
             row_group: self.row_group,
             source: source.clone(),
             expression: expression.cloned(),
@@ -158,16 +158,21 @@ impl Segment for FileSegment {
     }
 }
 
+/// Fewer rows in memory than this are read as they are.
+const ENCODED_ROWS_MIN: usize = 4096;
+
 /// Rows that are in memory and not yet in a file.
 #[derive(Debug)]
 pub(crate) struct HotSegment {
+    number: u64,
     batch: RecordBatch,
+    cache: SegmentCache,
 }
 
 impl HotSegment {
-    /// Rows in the engine's types.
-    pub fn new(batch: RecordBatch) -> HotSegment {
-        HotSegment { batch }
+    /// Rows in the engine's types, with a number that no others have.
+    pub fn new(number: u64, batch: RecordBatch, cache: &SegmentCache) -> HotSegment {
+        HotSegment { number, batch, cache: cache.clone() }
     }
 }
 
@@ -177,10 +182,28 @@ impl Segment for HotSegment {
     }
 
     fn column(&self, column: usize) -> datafusion::common::Result<ArrayRef> {
-        Ok(self.batch.column(column).clone())
+        let array = self.batch.column(column);
+        if *array.data_type() != DataType::Utf8View {
+            return Ok(array.clone());
+        }
+        self.derived(&Source::Column(column), None, &mut || Ok(dictionary_of(array).unwrap_or_else(|| array.clone())))
     }
 
     fn bounds(&self, _column: usize) -> Option<Bounds> {
         None
+    }
+
+    fn derived(
+        &self,
+        source: &Source,
+        expression: Option<&Arc<dyn PhysicalExpr>>,
+        make: &mut dyn FnMut() -> datafusion::common::Result<ArrayRef>,
+    ) -> datafusion::common::Result<ArrayRef> {
+        if self.rows() < ENCODED_ROWS_MIN {
+            return make();
+        }
+        let key =
+            ArrayKey { number: self.number, row_group: 0, source: source.clone(), expression: expression.cloned() };
+        self.cache.array(key, make)
     }
 }

@@ -80,7 +80,18 @@ pub(crate) fn delta_fields(columns: &[Column]) -> Result<Vec<StructField>> {
     Ok(fields)
 }
 
-/// Rows in the engine's types as a file stores them.
+/// The schema that a file of such rows says it has: strings of the usual kind, which all readers know. Parquet has but
+/// one.
+pub(crate) fn declared_schema(stored: &RecordBatch) -> SchemaRef {
+    let schema = stored.schema();
+    let fields = schema.fields().iter().map(|field| match field.data_type() {
+        DataType::Utf8View => Field::new(field.name(), DataType::Utf8, true),
+        _ => field.as_ref().clone(),
+    });
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+/// Rows in the engine's types as a file stores them; strings are views.
 pub(crate) fn to_stored(columns: &[Column], batch: &RecordBatch) -> Result<RecordBatch> {
     let mut fields = Vec::with_capacity(columns.len() + 1);
     let mut arrays: Vec<ArrayRef> = Vec::with_capacity(columns.len() + 1);
@@ -92,10 +103,12 @@ pub(crate) fn to_stored(columns: &[Column], batch: &RecordBatch) -> Result<Recor
             digits.push(ticks.unary(|t| (t - UNIX_EPOCH_TICKS).rem_euclid(TICKS_PER_MICROSECOND)));
             let micros: TimestampMicrosecondArray = ticks.unary(to_unix_micros);
             Arc::new(micros.with_timezone("UTC"))
+        } else if of == DataType::Utf8 {
+            array.clone()
         } else {
             cast(array, &of)?
         };
-        fields.push(Field::new(&column.name, of, true));
+        fields.push(Field::new(&column.name, stored.data_type().clone(), true));
         arrays.push(stored);
     }
     let needs_digits = digits.iter().any(|d| d.iter().flatten().any(|x| x != 0));

@@ -1,5 +1,6 @@
 //! The workspace itself: opening, tables, reading, flushing.
 
+use crate::admission::{Admission, Arriving, check, default_bytes_max};
 use crate::cache::SegmentCache;
 use crate::catalog_file::{CatalogFile, DatabaseEntry, FunctionEntry, Notes, TableEntry, TableSchema, check_name};
 use crate::delta::{DataFile, DeltaFiles, TIME_COLUMN, unlink_later};
@@ -10,10 +11,11 @@ use crate::log::{Log, TableKey};
 use crate::machine::memory_bytes;
 use crate::scan::{TableSnapshot, WorkspaceTable};
 use crate::storage::{DAY_COLUMN, TICKS_COLUMN};
-use crate::writer::{Append, Appended, Request, Writer};
+use crate::writer::{Append, Appended, Request, Shaped, Writer};
 use arrow::array::RecordBatch;
 use engine::catalog::{Catalog, StoredFunction, Table};
 use engine::types::Column;
+use futures::StreamExt;
 use kql::datetime;
 use kql::timespan::{TICKS_PER_DAY, TICKS_PER_SECOND};
 use parking_lot::{Mutex, RwLock};
@@ -24,12 +26,16 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// How often the flusher looks for tables that are due.
+/// How often the flusher looks for tables that are due, when nothing wakes it.
 const FLUSH_CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// Fewer rows than this wait for more, however long none came.
+const QUIET_ROWS_MIN: usize = 4096;
 /// After a flush that failed the table waits so long before it is tried again.
 const FLUSH_RETRY_TICKS: i64 = 30 * TICKS_PER_SECOND;
-/// Appends are refused while more bytes than this wait in memory, over all tables.
-const HOT_BYTES_MAX: usize = 1 << 30;
+/// Below this share of `waiting_bytes_max`, as a divisor, hot rows wait for what makes them due.
+const PRESSURE_SHARE: usize = 2;
+/// Smaller appends are encoded where they are, larger ones on a thread for such work.
+const INLINE_BYTES_MAX: usize = 64 << 10;
 
 /// The columns of files that are kept take at most one part in so many of the machine's memory.
 const CACHE_SHARE: usize = 3;
@@ -45,16 +51,27 @@ pub struct Options {
     pub flush_seconds: u64,
     /// Columns of table files that queries have read are kept in memory up to so many bytes.
     pub cache_bytes: usize,
+    /// A table with more than a few hot rows to which none came for so long is flushed.
+    pub flush_quiet_seconds: u64,
+    /// So many tables are flushed at the same time, each by one thread. What they take of the machine is not there for
+    /// ingestion.
+    pub flush_threads: usize,
+    /// Rows that wait in memory and requests that are being read may take so many bytes. Beyond, requests are refused.
+    pub waiting_bytes_max: usize,
     /// A name that queries may put before a table's own, as `Solution.Table`.
     pub solution: Option<String>,
 }
 
 impl Default for Options {
     fn default() -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
         Options {
-            flush_rows: 250_000,
-            flush_bytes: 128 << 20,
+            flush_rows: 1_000_000,
+            flush_bytes: 256 << 20,
             flush_seconds: 300,
+            flush_quiet_seconds: 2,
+            flush_threads: (processors / 2).max(1),
+            waiting_bytes_max: default_bytes_max(),
             cache_bytes: memory_bytes() / CACHE_SHARE,
             solution: None,
         }
@@ -82,7 +99,6 @@ struct Inner {
     /// Held by whoever changes which tables and columns there are.
     catalog: tokio::sync::Mutex<CatalogFile>,
     folder: PathBuf,
-    options: Options,
     requests: Mutex<mpsc::Sender<Request>>,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
     /// Held while the folder is open; the lock goes with it.
@@ -94,7 +110,11 @@ pub(crate) struct Tables {
     databases: RwLock<BTreeMap<String, BTreeMap<String, Arc<TableState>>>>,
     /// By database and name.
     functions: RwLock<BTreeMap<String, BTreeMap<String, Arc<StoredFunction>>>>,
-    solution: Option<String>,
+    options: Options,
+    /// Requests that are being read.
+    arriving: Arriving,
+    /// Wakes the flusher.
+    is_due: tokio::sync::Notify,
     /// What queries have read of table files.
     cache: SegmentCache,
 }
@@ -151,12 +171,16 @@ impl Tables {
     pub fn shape(&self, database: &str, table: &str, batch: &RecordBatch) -> Result<(TableKey, RecordBatch)> {
         let name = self.resolve(table);
         let state = self.get(database, name)?;
-        if self.waiting_bytes() > HOT_BYTES_MAX {
-            return Err(Error::Overloaded);
-        }
         let columns = state.rows.read().columns.clone();
         let key = TableKey { database: database.to_owned(), table: name.to_owned(), folder: state.folder.clone() };
         Ok((key, reshape(batch, &columns)?))
+    }
+
+    /// Makes room for a request of so many bytes.
+    fn admit(&self, bytes: usize) -> Result<Admission> {
+        let held = self.waiting_bytes() + self.arriving.bytes();
+        check(bytes, held, self.options.waiting_bytes_max).inspect_err(|_| self.is_due.notify_one())?;
+        Ok(self.arriving.admit(bytes))
     }
 
     fn waiting_bytes(&self) -> usize {
@@ -174,7 +198,12 @@ impl Tables {
         let mut rows = state.rows.write();
         // Columns may have been added since the batch was shaped.
         match reshape(batch, &rows.columns) {
-            Ok(shaped) => rows.hot.push(sequence, shaped, datetime::now()),
+            Ok(shaped) => {
+                rows.hot.push(sequence, shaped, datetime::now());
+                if rows.hot.rows >= self.options.flush_rows || rows.hot.bytes >= self.options.flush_bytes {
+                    self.is_due.notify_one();
+                }
+            }
             Err(error) => tracing::error!(%error, table = key.table, "rows of the log do not fit their table"),
         }
     }
@@ -190,7 +219,7 @@ impl Tables {
     }
 
     fn resolve<'n>(&self, name: &'n str) -> &'n str {
-        match (&self.solution, name.split_once('.')) {
+        match (&self.options.solution, name.split_once('.')) {
             (Some(solution), Some((prefix, table))) if prefix == solution => table,
             _ => name,
         }
@@ -205,8 +234,7 @@ impl Catalog for Tables {
     fn table(&self, database: &str, name: &str) -> Option<Table> {
         let state = self.get(database, self.resolve(name)).ok()?;
         let rows = state.rows.read().clone();
-        let mut hot = rows.flushing.batches();
-        hot.extend(rows.hot.batches());
+        let hot = rows.flushing.pieces().chain(rows.hot.pieces()).collect();
         let columns = rows.columns.as_ref().clone();
         let snapshot = TableSnapshot { columns: columns.clone(), files: rows.files, hot, cache: self.cache.clone() };
         Some(Table { columns, provider: Arc::new(WorkspaceTable::new(snapshot)) })
@@ -241,8 +269,10 @@ impl Workspaces {
         let tables = Tables {
             databases: RwLock::default(),
             functions: RwLock::default(),
-            solution: options.solution.clone(),
             cache: SegmentCache::new(options.cache_bytes),
+            options,
+            arriving: Arriving::default(),
+            is_due: tokio::sync::Notify::new(),
         };
         let mut flushed_most = 0;
         for (database, entry) in &catalog.databases {
@@ -283,7 +313,6 @@ impl Workspaces {
             tables,
             catalog: tokio::sync::Mutex::new(catalog),
             folder,
-            options,
             requests: Mutex::new(requests),
             thread: Mutex::new(Some(thread)),
             _lock: lock,
@@ -499,12 +528,35 @@ impl Workspaces {
         Ok(true)
     }
 
+    /// Makes room for a request of so many bytes, before they are read. [`Error::Overloaded`] when there is none now.
+    pub fn admit(&self, bytes: usize) -> Result<Admission> {
+        self.inner.tables.admit(bytes)
+    }
+
     /// Stores rows. When this returns they are on disk and every later query sees them.
     pub async fn append(&self, append: Append) -> Result<Appended> {
-        let (reply, answer) = oneshot::channel();
+        let bytes = append.tables.iter().map(|(_, batch)| batch.get_array_memory_size()).sum();
+        let admission = self.admit(bytes)?;
+        self.append_admitted(append, admission).await
+    }
+
+    /// Stores the rows of a request that room was made for.
+    pub async fn append_admitted(&self, append: Append, admission: Admission) -> Result<Appended> {
         let stopped = || Error::Stopped("it was closed".to_owned());
+        let bytes: usize = append.tables.iter().map(|(_, batch)| batch.get_array_memory_size()).sum();
+        let append = if bytes > INLINE_BYTES_MAX {
+            let tables = self.inner.tables.clone();
+            let shaped = tokio::task::spawn_blocking(move || Shaped::new(&tables, append)).await;
+            shaped.map_err(|e| Error::Stopped(e.to_string()))??
+        } else {
+            Shaped::new(&self.inner.tables, append)?
+        };
+        let (reply, answer) = oneshot::channel();
         self.inner.requests.lock().send(Request::Append { append, reply }).map_err(|_| stopped())?;
-        answer.await.map_err(|_| stopped())?
+        let answer = answer.await.map_err(|_| stopped())?;
+        // From here the rows count among those that wait.
+        drop(admission);
+        answer
     }
 
     /// Removes the files of a table whose rows are all older than `oldest_ticks`, by the time column.
@@ -538,59 +590,79 @@ impl Workspaces {
 
     fn start_flusher(&self) {
         let inner = Arc::downgrade(&self.inner);
+        let tables = self.inner.tables.clone();
         tokio::spawn(async move {
             loop {
-                tokio::time::sleep(FLUSH_CHECK_INTERVAL).await;
+                let _ = tokio::time::timeout(FLUSH_CHECK_INTERVAL, tables.is_due.notified()).await;
                 let Some(inner) = inner.upgrade() else { break };
-                let workspaces = Workspaces { inner };
-                let options = workspaces.inner.options.clone();
-                let due = move |rows: &Rows| {
-                    let now = datetime::now();
-                    let waited = rows.hot.since_ticks.map_or(0, |since| (now - since) / TICKS_PER_SECOND);
-                    now >= rows.retry_ticks
-                        && (rows.flushing.rows > 0
-                            || rows.hot.rows >= options.flush_rows
-                            || rows.hot.bytes >= options.flush_bytes
-                            || waited >= i64::try_from(options.flush_seconds).unwrap_or(i64::MAX))
-                };
+                let pressure = Pressure::of(&tables);
+                let (options, now) = (&tables.options, datetime::now());
                 // What goes wrong is logged where it does, and tried again.
-                let _ = workspaces.flush_due(due).await;
+                let _ = Workspaces { inner }.flush_due(|rows| is_due(rows, options, &pressure, now)).await;
             }
         });
     }
 
-    /// Flushes the tables that are due. One that fails does not keep the others from being flushed; the first error is
-    /// the result.
+    /// Flushes the tables that are due, some at a time. One that fails does not keep the others from being flushed; the
+    /// first error is the result.
     async fn flush_due(&self, due: impl Fn(&Rows) -> bool) -> Result<()> {
-        let mut outcome = Ok(());
-        let mut is_flushed = false;
-        for state in self.inner.tables.all() {
-            let is_due = {
-                let rows = state.rows.read();
-                rows.flushing.rows + rows.hot.rows > 0 && due(&rows)
-            };
-            if !is_due {
-                continue;
-            }
+        let mut states = self.inner.tables.all();
+        states.retain(|state| {
+            let rows = state.rows.read();
+            rows.flushing.rows + rows.hot.rows > 0 && due(&rows)
+        });
+        let flushes = futures::stream::iter(states).map(|state| async move {
             // In a task of its own, so that nobody's giving up can stop a commit half way.
             let flushed = tokio::spawn({
                 let state = state.clone();
                 async move { flush_table(&state).await }
             });
-            match flushed.await.unwrap_or_else(|e| Err(Error::Stopped(e.to_string()))) {
-                Ok(()) => is_flushed = true,
+            let flushed = flushed.await.unwrap_or_else(|e| Err(Error::Stopped(e.to_string())));
+            match &flushed {
+                // The log can be cut while other tables are still being flushed.
+                Ok(()) => drop(self.inner.requests.lock().send(Request::Trim)),
                 Err(error) => {
                     tracing::error!(%error, table = state.folder, "failed to move rows to table files; they stay in the log");
                     state.rows.write().retry_ticks = datetime::now() + FLUSH_RETRY_TICKS;
-                    outcome = outcome.and(Err(error));
                 }
             }
-        }
-        if is_flushed {
-            let _ = self.inner.requests.lock().send(Request::Trim);
-        }
-        outcome
+            flushed
+        });
+        let outcomes: Vec<Result<()>> =
+            flushes.buffer_unordered(self.inner.tables.options.flush_threads).collect().await;
+        outcomes.into_iter().find(Result::is_err).unwrap_or(Ok(()))
     }
+}
+
+/// How full the memory for waiting rows is.
+struct Pressure {
+    is_high: bool,
+    /// What a table with hot rows holds on average.
+    average_bytes: usize,
+}
+
+impl Pressure {
+    fn of(tables: &Tables) -> Pressure {
+        let bytes = tables.waiting_bytes();
+        let count = tables.all().iter().filter(|state| state.rows.read().hot.rows > 0).count();
+        let held = bytes + tables.arriving.bytes();
+        let is_high = held.saturating_mul(PRESSURE_SHARE) > tables.options.waiting_bytes_max;
+        Pressure { is_high, average_bytes: bytes / count.max(1) }
+    }
+}
+
+fn is_due(rows: &Rows, options: &Options, pressure: &Pressure, now: i64) -> bool {
+    let seconds_since = |ticks: i64| u64::try_from((now - ticks) / TICKS_PER_SECOND).unwrap_or(0);
+    let waited = rows.hot.since_ticks.map_or(0, seconds_since);
+    let is_quiet =
+        rows.hot.rows >= QUIET_ROWS_MIN && seconds_since(rows.hot.newest_ticks) >= options.flush_quiet_seconds;
+    now >= rows.retry_ticks
+        && (rows.flushing.rows > 0
+            || rows.hot.rows >= options.flush_rows
+            || rows.hot.bytes >= options.flush_bytes
+            || waited >= options.flush_seconds
+            || is_quiet
+            || pressure.is_high && rows.hot.rows > 0 && rows.hot.bytes >= pressure.average_bytes)
 }
 
 async fn flush_table(state: &TableState) -> Result<()> {

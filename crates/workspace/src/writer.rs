@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::ids::RecentIds;
-use crate::log::{Log, TableRows, encode};
+use crate::log::{EncodedRecord, EncodedRows, Log, TableRows};
 use crate::store::Tables;
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
@@ -50,12 +50,41 @@ pub struct Appended {
     pub stored: Vec<RecordBatch>,
 }
 
+/// An append under the columns of its tables.
+pub(crate) struct Shaped {
+    rows: Vec<TableRows>,
+    ids: Vec<Vec<EventId>>,
+    /// The rows as the log takes them, where it is known beforehand that all of them are stored.
+    encoded: Option<EncodedRows>,
+}
+
+impl Shaped {
+    /// Checks an append against the tables, and encodes it if it can be.
+    pub fn new(tables: &Tables, append: Append) -> Result<Shaped> {
+        if !append.ids.is_empty() && append.ids.len() != append.tables.len() {
+            return Err(Error::BadBatch("ids must be given for each table or for none".to_owned()));
+        }
+        let mut rows: Vec<TableRows> = Vec::with_capacity(append.tables.len());
+        for (table, batch) in &append.tables {
+            let (key, batch) = tables.shape(&append.database, table, batch)?;
+            if rows.iter().any(|r| r.key == key) {
+                return Err(Error::BadBatch(format!("the table '{table}' stands twice in one append")));
+            }
+            rows.push(TableRows { key, batch });
+        }
+        let mut encoded = None;
+        if append.ids.is_empty() {
+            rows.retain(|r| r.batch.num_rows() > 0);
+            if !rows.is_empty() {
+                encoded = Some(EncodedRows::new(&rows)?);
+            }
+        }
+        Ok(Shaped { rows, ids: append.ids, encoded })
+    }
+}
+
 pub(crate) enum Request {
-    Append {
-        append: Append,
-        reply: oneshot::Sender<Result<Appended>>,
-    },
-    /// Cut the log: rows up to the flushed sequence numbers of the tables are in files.
+    Append { append: Shaped, reply: oneshot::Sender<Result<Appended>> },
     Trim,
     Stop,
 }
@@ -71,7 +100,14 @@ struct Prepared {
     ids: Vec<u128>,
     sequence: u64,
     appended: Appended,
-    reply: oneshot::Sender<Result<Appended>>,
+}
+
+/// What one write of the log makes durable, and who waits for it.
+#[derive(Default)]
+struct Group {
+    records: Vec<EncodedRecord>,
+    bytes: usize,
+    waiting: Vec<(Prepared, oneshot::Sender<Result<Appended>>)>,
 }
 
 impl Writer {
@@ -90,8 +126,7 @@ impl Writer {
                 tracing::error!(%error, "the ids of the day before were not saved");
             }
             let (mut is_trim, mut is_stop) = (false, false);
-            let mut prepared = Vec::new();
-            let mut encoded = Vec::new();
+            let mut group_of_rows = Group::default();
             for request in group {
                 match request {
                     Request::Stop => is_stop = true,
@@ -101,22 +136,24 @@ impl Writer {
                             let _ = reply.send(Err(Error::Stopped(problem.clone())));
                             continue;
                         }
-                        match self.prepare(append, &mut encoded) {
-                            Ok((rows, ids, sequence, appended)) => {
-                                prepared.push(Prepared { rows, ids, sequence, appended, reply });
+                        match self.prepare(append) {
+                            Ok((record, prepared)) => {
+                                group_of_rows.bytes += record.as_ref().map_or(0, EncodedRecord::size_bytes);
+                                group_of_rows.records.extend(record);
+                                group_of_rows.waiting.push((prepared, reply));
                             }
                             Err(error) => {
                                 let _ = reply.send(Err(error));
                             }
                         }
-                        if encoded.len() > FRAME_BYTES_WANTED {
-                            failed = self.commit(&mut encoded, std::mem::take(&mut prepared)).err();
+                        if group_of_rows.bytes > FRAME_BYTES_WANTED {
+                            failed = self.commit(std::mem::take(&mut group_of_rows)).err();
                         }
                     }
                 }
             }
             if failed.is_none() {
-                failed = self.commit(&mut encoded, prepared).err();
+                failed = self.commit(group_of_rows).err();
             }
             // Behind the rows of the group: what is trimmed, and the ids that are saved, are those of rows that are safe.
             if is_trim
@@ -131,70 +168,58 @@ impl Writer {
         }
     }
 
-    /// Checks an append, leaves out repeated events and encodes the rest.
-    fn prepare(&mut self, append: Append, encoded: &mut Vec<u8>) -> Result<(Vec<TableRows>, Vec<u128>, u64, Appended)> {
-        let mut rows: Vec<TableRows> = Vec::new();
+    /// Leaves out repeated events, and encodes the rest.
+    fn prepare(&mut self, append: Shaped) -> Result<(Option<EncodedRecord>, Prepared)> {
+        let Shaped { mut rows, ids, encoded } = append;
         let mut fresh: Vec<u128> = Vec::new();
-        let mut appended = Appended::default();
-        if !append.ids.is_empty() && append.ids.len() != append.tables.len() {
-            return Err(Error::BadBatch("ids must be given for each table or for none".to_owned()));
-        }
-        for (i, (table, batch)) in append.tables.into_iter().enumerate() {
-            let (key, shaped) = self.tables.shape(&append.database, &table, &batch)?;
-            if rows.iter().any(|r| r.key == key) {
-                return Err(Error::BadBatch(format!("the table '{table}' stands twice in one append")));
+        let mut repeated = 0;
+        for (rows, ids) in rows.iter_mut().zip(&ids) {
+            if ids.len() != rows.batch.num_rows() {
+                return Err(Error::BadBatch(format!("{} ids for {} rows", ids.len(), rows.batch.num_rows())));
             }
-            let kept = match append.ids.get(i) {
-                None => shaped,
-                Some(ids) if ids.len() != shaped.num_rows() => {
-                    return Err(Error::BadBatch(format!("{} ids for {} rows", ids.len(), shaped.num_rows())));
-                }
-                Some(ids) => {
-                    let is_new: BooleanArray = ids.iter().map(|id| Some(!self.ids.contains(id.0))).collect();
-                    fresh.extend(ids.iter().map(|id| id.0));
-                    filter_record_batch(&shaped, &is_new)?
-                }
-            };
-            appended.repeated += batch.num_rows() - kept.num_rows();
-            appended.rows += kept.num_rows();
-            if kept.num_rows() > 0 {
-                appended.stored.push(kept.clone());
-                rows.push(TableRows { key, batch: kept });
-            }
+            let is_new: BooleanArray = ids.iter().map(|id| Some(!self.ids.contains(id.0))).collect();
+            fresh.extend(ids.iter().map(|id| id.0));
+            let kept = filter_record_batch(&rows.batch, &is_new)?;
+            repeated += ids.len() - kept.num_rows();
+            rows.batch = kept;
         }
+        rows.retain(|r| r.batch.num_rows() > 0);
         fresh.retain(|id| !self.ids.contains(*id));
         fresh.sort_unstable();
         fresh.dedup();
         let sequence = self.log.next_sequence;
+        let mut record = None;
         if !rows.is_empty() {
-            encode(sequence, &fresh, &rows, encoded)?;
+            let encoded = encoded.map_or_else(|| EncodedRows::new(&rows), Ok)?;
+            record = Some(EncodedRecord::new(sequence, &fresh, encoded)?);
             self.log.next_sequence += 1;
             // Later requests of the same group must see these ids.
             fresh.iter().for_each(|id| self.ids.insert(*id));
         }
-        Ok((rows, fresh, sequence, appended))
+        let stored: Vec<RecordBatch> = rows.iter().map(|r| r.batch.clone()).collect();
+        let appended = Appended { rows: stored.iter().map(RecordBatch::num_rows).sum(), repeated, stored };
+        Ok((record, Prepared { rows, ids: fresh, sequence, appended }))
     }
 
     /// Writes what is prepared, shows it to queries and answers. The error is what went wrong with the disk.
-    fn commit(&mut self, encoded: &mut Vec<u8>, prepared: Vec<Prepared>) -> std::result::Result<(), String> {
+    fn commit(&mut self, group: Group) -> std::result::Result<(), String> {
         let touched: Vec<_> =
-            prepared.iter().flat_map(|one| one.rows.iter().map(|r| (r.key.clone(), one.sequence))).collect();
-        let written = if encoded.is_empty() { Ok(()) } else { self.log.write(encoded, &touched) };
-        encoded.clear();
+            group.waiting.iter().flat_map(|(one, _)| one.rows.iter().map(|r| (r.key.clone(), one.sequence))).collect();
+        let written = if group.records.is_empty() { Ok(()) } else { self.log.write(&group.records, &touched) };
         if let Err(error) = written {
             tracing::error!(%error, "failed to write the log; no more rows are taken");
             let problem = error.to_string();
-            for one in prepared {
-                let _ = one.reply.send(Err(Error::Stopped(problem.clone())));
+            for (_, reply) in group.waiting {
+                let _ = reply.send(Err(Error::Stopped(problem.clone())));
             }
             return Err(problem);
         }
-        for one in prepared {
+        for (one, reply) in group.waiting {
             self.ids.logged(&one.ids);
             for rows in one.rows {
                 self.tables.push_hot(&rows.key, one.sequence, &rows.batch);
             }
-            let _ = one.reply.send(Ok(one.appended));
+            let _ = reply.send(Ok(one.appended));
         }
         Ok(())
     }

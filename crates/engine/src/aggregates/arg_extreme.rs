@@ -4,7 +4,7 @@ use super::{Groups, struct_fields};
 use crate::columnar::plain;
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, StructArray, UInt32Array};
 use datafusion::arrow::buffer::NullBuffer;
-use datafusion::arrow::compute::{SortOptions, rank};
+use datafusion::arrow::compute::{SortOptions, sort_to_indices};
 use datafusion::arrow::datatypes::{DataType, Float64Type, Int64Type};
 use datafusion::arrow::row::{OwnedRow, RowConverter, Rows, SortField};
 use datafusion::common::Result;
@@ -89,8 +89,11 @@ impl ArgExtreme {
     /// The order of keys: by number where they are longs or few different values, else byte by byte.
     fn order(&self, keys: &ArrayRef) -> Result<Order> {
         if let Some(dictionary) = keys.as_any_dictionary_opt() {
-            let ranks = rank(dictionary.values(), None)?;
-            let ranks = dictionary.normalized_keys().into_iter().map(|key| i64::from(ranks[key])).collect();
+            let mut ranks = vec![0; dictionary.values().len()];
+            for (rank, value) in sort_to_indices(dictionary.values(), None, None)?.values().iter().enumerate() {
+                ranks[*value as usize] = rank as i64;
+            }
+            let ranks = dictionary.normalized_keys().into_iter().map(|key| ranks[key]).collect();
             return Ok(Order::Ranks(ranks, keys.logical_nulls()));
         }
         match keys.as_primitive_opt::<Int64Type>() {

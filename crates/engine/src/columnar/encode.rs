@@ -21,11 +21,16 @@ pub fn is_dictionary(array: &ArrayRef) -> bool {
 /// A column as it is held: a dictionary where that is smaller, else the array itself, without room that it does not
 /// need.
 pub fn encoded(array: &ArrayRef) -> Result<ArrayRef> {
-    let Some(texts) = array.as_string_view_opt() else { return Ok(array.clone()) };
-    match dictionary(texts) {
-        Some(dictionary) => Ok(Arc::new(dictionary)),
-        None => Ok(Arc::new(texts.gc())),
+    match (dictionary_of(array), array.as_string_view_opt()) {
+        (Some(dictionary), _) => Ok(dictionary),
+        (None, Some(texts)) => Ok(Arc::new(texts.gc())),
+        (None, None) => Ok(array.clone()),
     }
+}
+
+/// Texts as a dictionary, where they have few values.
+pub fn dictionary_of(array: &ArrayRef) -> Option<ArrayRef> {
+    Some(Arc::new(dictionary(array.as_string_view_opt()?)?))
 }
 
 fn dictionary(texts: &StringViewArray) -> Option<DictionaryArray<UInt32Type>> {

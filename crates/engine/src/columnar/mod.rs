@@ -14,7 +14,7 @@ mod program;
 mod rule;
 mod scan;
 
-pub use encode::{encoded, is_dictionary, plain};
+pub use encode::{dictionary_of, encoded, is_dictionary, plain};
 pub(crate) use groups::Values;
 pub(crate) use rule::UseSegments;
 pub use scan::SegmentScan;

@@ -1,12 +1,18 @@
 //! Reading rows from the formats that people have: CSV and JSON.
 
-use crate::rows::{BatchBuilder, Reject};
+mod json_lines;
+#[cfg(test)]
+mod tests;
+
+use crate::rows::{BatchBuilder, ColumnBuilder, Reject};
 use arrow::array::{Array, RecordBatch};
 use engine::Column;
+use json_lines::Reader;
 use serde_json::Value;
 
 /// Records refused one by one are listed up to this number; the rest only counts.
 const REJECTS_LISTED_MAX: usize = 100;
+const NO_OBJECT: &str = "not a JSON object";
 
 /// Rows read, and the records that were not.
 #[derive(Debug)]
@@ -23,26 +29,42 @@ pub fn parse_csv(columns: &[Column], bytes: &[u8], separator: u8) -> crate::Resu
         csv::ReaderBuilder::new().has_headers(false).flexible(true).delimiter(separator).from_reader(bytes);
     let mut builder = BatchBuilder::new(columns);
     let mut rejects = Rejects::default();
-    for (i, record) in reader.byte_records().enumerate() {
-        let texts = record.map_err(|e| e.to_string()).and_then(|record| {
-            csv::StringRecord::from_byte_record(record).map_err(|e| format!("not UTF-8: {}", e.utf8_error()))
-        });
-        match texts {
-            Ok(texts) => builder.push(|column, declared| {
-                let text = texts.get(column)?;
-                match declared.column_type {
-                    kql::Type::String => Some(Value::String(text.to_owned())),
-                    _ if text.is_empty() => None,
-                    kql::Type::Dynamic => {
-                        Some(serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned())))
-                    }
-                    _ => Some(Value::String(text.to_owned())),
-                }
-            }),
-            Err(reason) => rejects.add(i + 1, reason),
+    let mut record = csv::ByteRecord::new();
+    for number in 1.. {
+        match reader.read_byte_record(&mut record) {
+            Ok(false) => break,
+            Ok(true) => {}
+            Err(error) => {
+                rejects.add(number, error.to_string());
+                continue;
+            }
         }
+        let bad = record.iter().find_map(|field| std::str::from_utf8(field).err());
+        if let Some(error) = bad {
+            rejects.add(number, format!("not UTF-8: {error}"));
+            continue;
+        }
+        builder.push_with(|i, of, column| match record.get(i).and_then(|field| std::str::from_utf8(field).ok()) {
+            Some(text) => append_field(column, of, text),
+            None => column.append_none(of),
+        });
     }
-    rejects.finish(builder)
+    rejects.finish(builder.finish()?)
+}
+
+fn append_field(column: &mut ColumnBuilder, of: kql::Type, text: &str) {
+    match (of, &mut *column) {
+        (kql::Type::String, _) => column.append_text(of, text),
+        _ if text.is_empty() => column.append_none(of),
+        (kql::Type::Dynamic, ColumnBuilder::Text(texts)) if text != "null" && json_lines::is_canonical(text) => {
+            texts.push(text.as_bytes());
+        }
+        (kql::Type::Dynamic, _) => {
+            let value = serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()));
+            column.append(of, Some(&value));
+        }
+        _ => column.append_text(of, text),
+    }
 }
 
 /// Reads each line that is not empty as one text, the first column.
@@ -57,7 +79,7 @@ pub fn parse_lines(columns: &[Column], bytes: &[u8]) -> crate::Result<Parsed> {
             Err(error) => rejects.add(i + 1, format!("not UTF-8: {error}")),
         }
     }
-    rejects.finish(builder)
+    rejects.finish(builder.finish()?)
 }
 
 /// Reads everything as one text, the first column.
@@ -68,7 +90,7 @@ pub fn parse_whole(columns: &[Column], bytes: &[u8]) -> crate::Result<Parsed> {
         Ok(text) => push_first(&mut builder, text),
         Err(error) => rejects.add(1, format!("not UTF-8: {error}")),
     }
-    rejects.finish(builder)
+    rejects.finish(builder.finish()?)
 }
 
 fn push_first(builder: &mut BatchBuilder, text: &str) {
@@ -78,43 +100,95 @@ fn push_first(builder: &mut BatchBuilder, text: &str) {
 /// Reads JSON objects, one a line or in any layout, or arrays of them: columns by name. A line that is no JSON
 /// object is rejected alone.
 pub fn parse_json(columns: &[Column], bytes: &[u8]) -> crate::Result<Parsed> {
-    let mut builder = BatchBuilder::new(columns);
-    let mut rejects = Rejects::default();
-    let mut record = 0;
-    let mut take = |value: Value, builder: &mut BatchBuilder, rejects: &mut Rejects| {
-        let items = match value {
-            Value::Array(items) => items,
-            other => vec![other],
-        };
-        for item in items {
-            record += 1;
-            match item {
-                Value::Object(object) => builder.push_object(&object),
-                _ => rejects.add(record, "not a JSON object".to_owned()),
-            }
-        }
-    };
-    // One document a line is the rule; only a text that is not so is read as a stream of documents.
-    let first_line = bytes.split(|b| *b == b'\n').find(|l| !l.trim_ascii().is_empty()).unwrap_or_default();
-    if serde_json::from_slice::<serde::de::IgnoredAny>(first_line).is_ok() {
-        for line in bytes.split(|b| *b == b'\n').map(<[u8]>::trim_ascii).filter(|l| !l.is_empty()) {
-            match serde_json::from_slice::<Value>(line) {
-                Ok(value) => take(value, &mut builder, &mut rejects),
-                Err(error) => take(Value::String(error.to_string()), &mut builder, &mut rejects),
-            }
+    let mut documents = Documents { reader: Reader::new(columns), rejects: Rejects::default(), records: 0 };
+    if is_lines(bytes) {
+        let is_utf8 = std::str::from_utf8(bytes).is_ok();
+        for line in lines(bytes).map(<[u8]>::trim_ascii).filter(|l| !l.is_empty()) {
+            documents.take(line, is_utf8 || std::str::from_utf8(line).is_ok());
         }
     } else {
-        for value in serde_json::Deserializer::from_slice(bytes).into_iter::<Value>() {
-            match value {
-                Ok(value) => take(value, &mut builder, &mut rejects),
+        for document in serde_json::Deserializer::from_slice(bytes).into_iter::<&serde_json::value::RawValue>() {
+            match document {
+                Ok(document) => documents.take(document.get().as_bytes(), true),
                 Err(error) => {
-                    rejects.add(builder.rows() + rejects.count + 1, error.to_string());
+                    documents.reject(format!("{error}; nothing behind it was read"));
                     break;
                 }
             }
         }
     }
-    rejects.finish(builder)
+    documents.rejects.finish(documents.reader.finish()?)
+}
+
+fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(bytes);
+    std::iter::from_fn(move || {
+        let bytes = rest?;
+        let (line, behind) = match memchr::memchr(b'\n', bytes) {
+            Some(end) => (&bytes[..end], Some(&bytes[end + 1..])),
+            None => (bytes, None),
+        };
+        rest = behind;
+        Some(line)
+    })
+}
+
+/// Whether there is one document a line, which is the rule; only a text that is not so is read as a stream of
+/// documents. A first line that is bad JSON does not make it one: the line behind it tells.
+fn is_lines(bytes: &[u8]) -> bool {
+    let is_json = |line: &[u8]| serde_json::from_slice::<serde::de::IgnoredAny>(line).is_ok();
+    let mut filled = lines(bytes).map(<[u8]>::trim_ascii).filter(|l| !l.is_empty());
+    let Some(first) = filled.next() else { return true };
+    if is_json(first) {
+        return true;
+    }
+    // An object that goes on in the next line is cut off behind one of these.
+    let goes_on = first.last().is_some_and(|last| matches!(last, b'{' | b'[' | b',' | b':'));
+    !goes_on && filled.next().is_some_and(|second| second.starts_with(b"{") && is_json(second))
+}
+
+/// Documents on their way into a batch.
+struct Documents<'c> {
+    reader: Reader<'c>,
+    rejects: Rejects,
+    records: usize,
+}
+
+impl Documents<'_> {
+    fn take(&mut self, text: &[u8], is_utf8: bool) {
+        if is_utf8 && self.reader.push(text) {
+            self.records += 1;
+            return;
+        }
+        if is_utf8 {
+            let (rejects, before) = (&mut self.rejects, self.records);
+            let is_bad = |item| rejects.add(before + item + 1, NO_OBJECT.to_owned());
+            if let Some(items) = self.reader.push_array(text, is_bad) {
+                self.records += items;
+                return;
+            }
+        }
+        match serde_json::from_slice::<Value>(text) {
+            Ok(Value::Array(items)) => items.into_iter().for_each(|item| self.take_value(item)),
+            Ok(item) => self.take_value(item),
+            Err(error) => self.reject(error.to_string()),
+        }
+    }
+
+    fn take_value(&mut self, value: Value) {
+        match value {
+            Value::Object(object) => {
+                self.records += 1;
+                self.reader.push_object(&object);
+            }
+            _ => self.reject(NO_OBJECT.to_owned()),
+        }
+    }
+
+    fn reject(&mut self, reason: String) {
+        self.records += 1;
+        self.rejects.add(self.records, reason);
+    }
 }
 
 #[derive(Default)]
@@ -131,8 +205,8 @@ impl Rejects {
         }
     }
 
-    fn finish(self, builder: BatchBuilder) -> crate::Result<Parsed> {
-        Ok(Parsed { batch: builder.finish()?, rejected: self.count, rejects: self.listed })
+    fn finish(self, batch: RecordBatch) -> crate::Result<Parsed> {
+        Ok(Parsed { batch, rejected: self.count, rejects: self.listed })
     }
 }
 
