@@ -276,17 +276,30 @@ def test_an_unknown_table_is_refused_by_name(server):
 
 
 @pytest.mark.parametrize(
-    ("form", "body", "record"),
+    ("form", "body", "record", "stored"),
     [
-        ("json", '{"A":1}\n{"A":\n{"A":3}', 2),
-        ("json", '{"A":1}\n7', 2),
-        ("json", '[{"A":1},"x"]', 2),
-        ("json", "nonsense", 1),
+        ("json", '{"A":1}\n{"A":\n{"A":3}', 2, [1, 3]),
+        ("json", '{"A":\n{"A":2}\n{"A":3}', 1, [2, 3]),
+        ("json", '{"A":1}\n7', 2, [1]),
+        ("json", '[{"A":1},"x"]', 2, [1]),
+        ("csv", b"1,a\n2,\xff\n3,c", 2, [1, 3]),
     ],
 )
-def test_a_bad_record_is_named_and_nothing_is_stored(server, table, form, body, record):
-    found = error(server.ingest(table, body, form), 400)
-    assert f"record {record}" in found["@message"], found["@message"]
+def test_a_bad_record_costs_itself_alone(server, table, form, body, record, stored):
+    answer = server.ingest(table, body, form)
+    assert consumed(answer) == len(stored)
+    found = answer.json["Tables"][0]
+    cells = dict(zip([c["ColumnName"] for c in found["Columns"]], found["Rows"][0]))
+    assert cells["RejectedRecordsCount"] == 1
+    assert f"record {record}" in cells["RejectionReason"]
+    assert server.kusto(f"{table} | order by A asc | project A").values == stored
+    noted = server.kusto(f"Operation | where Detail has '{table}' | project OperationStatus, OperationCategory, Detail")
+    assert [row[:2] for row in noted.rows] == [["Failed", "Ingestion"]]
+    assert f"record {record} " in noted.rows[0][2]
+
+
+def test_a_request_of_nothing_but_bad_records_is_refused(server, table):
+    assert "record 1" in error(server.ingest(table, "nonsense"), 400)["@message"]
     assert server.kusto(f"{table} | count").value == 0
 
 

@@ -8,9 +8,13 @@ use indicatif::{ProgressBar, ProgressStyle};
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Lines are sent in batches of about this size.
 const BATCH_BYTES: usize = 4 << 20;
+const TOO_MANY_REQUESTS: u16 = 429;
+/// How long to wait when a server is busy; it makes room within about this time.
+const BACK_OFF: Duration = Duration::from_secs(1);
 
 #[derive(Args)]
 #[command(after_help = "Examples:
@@ -79,8 +83,19 @@ fn send(client: &Client, options: &Options, path: &Path, names: &[String]) -> Re
         bar.inc(read as u64);
         let is_whole = quotes % 2 == 0;
         if (batch.len() >= BATCH_BYTES && is_whole) || (read == 0 && !batch.is_empty()) {
-            let answer = client.post(&target, "application/octet-stream", &batch)?;
-            rows += answer["Tables"][0]["Rows"][0][0].as_u64().unwrap_or(0);
+            let answer = loop {
+                match client.post(&target, "application/octet-stream", &batch) {
+                    // More rows wait than the server has memory for.
+                    Err(refused) if refused.status == TOO_MANY_REQUESTS => std::thread::sleep(BACK_OFF),
+                    answer => break answer?,
+                }
+            };
+            let counts = &answer["Tables"][0]["Rows"][0];
+            rows += counts[0].as_u64().unwrap_or(0);
+            if counts[1].as_u64().is_some_and(|rejected| rejected > 0) {
+                let reason = counts[2].as_str().unwrap_or_default();
+                eprintln!("{}: of {} bytes sent together, {reason}", path.display(), batch.len());
+            }
             batch.clear();
         }
         if read == 0 {

@@ -48,6 +48,10 @@ pub struct Options {
     /// Where to listen for HTTPS.
     #[arg(long, env = "TURNSTONE_HTTPS", default_value = "0.0.0.0:8443", value_name = "ADDRESS")]
     https: SocketAddr,
+    /// Megabytes that rows may take in memory until they are in table files, requests included; beyond, senders are
+    /// asked to wait. By default a quarter of the machine's memory, at least 256.
+    #[arg(long, env = "TURNSTONE_INGEST_MEMORY_MB", value_name = "MB")]
+    ingest_memory_mb: Option<usize>,
     /// Store the raw events that devices send, in SecurityIoTRawEvent.
     #[arg(long, env = "TURNSTONE_RAW_EVENTS")]
     raw_events: bool,
@@ -85,8 +89,11 @@ async fn serve(options: Options, query_threads: Handle) -> Result<(), Failure> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::run)?;
     let data = options.data.unwrap_or_else(default_data_folder);
     make_private(&data).map_err(|e| Failure::run(format!("{}: {e}", data.display())))?;
-    let workspace_options =
+    let mut workspace_options =
         workspace::Options { solution: Some(detect::tables::SOLUTION.to_owned()), ..workspace::Options::default() };
+    if let Some(megabytes) = options.ingest_memory_mb {
+        workspace_options.waiting_bytes_max = megabytes.saturating_mul(1 << 20);
+    }
     let workspaces = Workspaces::open(&data.join("workspace"), workspace_options)
         .await
         .map_err(|e| Failure::run(format!("failed to open the workspace: {e}")))?;

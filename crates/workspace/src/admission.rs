@@ -35,6 +35,14 @@ pub struct Admission {
     bytes: usize,
 }
 
+impl Admission {
+    /// Counts more bytes than were known of at first.
+    pub fn grow(&mut self, bytes: usize) {
+        self.all.fetch_add(bytes, Ordering::Relaxed);
+        self.bytes += bytes;
+    }
+}
+
 impl Drop for Admission {
     fn drop(&mut self) {
         self.all.fetch_sub(self.bytes, Ordering::Relaxed);

@@ -8,6 +8,9 @@ use axum::response::{IntoResponse, Response};
 use kql::{Diagnostic, Severity};
 use serde_json::json;
 
+/// Rows that wait in memory are moved to files within about this time, which makes room for more.
+const RETRY_AFTER_SECONDS: &str = "1";
+
 /// An error that a client of Kusto understands.
 #[derive(Debug)]
 pub struct KustoError {
@@ -26,6 +29,10 @@ impl KustoError {
     pub fn bad_request(message: impl Into<String>) -> KustoError {
         let exception = "Kusto.Data.Exceptions.KustoBadRequestException";
         KustoError::new(StatusCode::BAD_REQUEST, "General_BadRequest", exception, message.into())
+    }
+
+    pub fn too_large(message: impl Into<String>) -> KustoError {
+        KustoError { status: StatusCode::PAYLOAD_TOO_LARGE, ..KustoError::bad_request(message) }
     }
 
     /// A command that makes what is there.
@@ -157,7 +164,7 @@ impl IntoResponse for KustoError {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         if self.status == StatusCode::TOO_MANY_REQUESTS {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
         }
         response
     }

@@ -14,17 +14,13 @@ use std::sync::Arc;
 
 /// Longer request texts are refused; the language itself refuses queries over 4 MiB.
 const QUERY_BODY_BYTES_MAX: usize = 8 << 20;
-/// One streaming-ingestion request, compressed or not.
-const INGEST_BODY_BYTES_MAX: usize = 64 << 20;
 
 pub(crate) fn router(services: Arc<Services>) -> Router {
     let queries = Router::new()
         .route("/v1/rest/query", post(query::query))
         .route("/v1/rest/mgmt", post(query::manage))
         .layer(DefaultBodyLimit::max(QUERY_BODY_BYTES_MAX));
-    let ingestion = Router::new()
-        .route("/v1/rest/ingest/{database}/{table}", post(ingest::ingest))
-        .layer(DefaultBodyLimit::max(INGEST_BODY_BYTES_MAX));
+    let ingestion = Router::new().route("/v1/rest/ingest/{database}/{table}", post(ingest::ingest));
     let unknown = axum::Router::new().route("/v1/rest/{*rest}", axum::routing::any(error::no_such_path));
     queries.merge(ingestion).merge(unknown).with_state(services)
 }

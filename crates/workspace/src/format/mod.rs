@@ -8,6 +8,7 @@ use crate::rows::{BatchBuilder, ColumnBuilder, Reject};
 use arrow::array::{Array, RecordBatch};
 use engine::Column;
 use json_lines::Reader;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 /// Records refused one by one are listed up to this number; the rest only counts.
@@ -134,16 +135,16 @@ fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// Whether there is one document a line, which is the rule; only a text that is not so is read as a stream of
-/// documents. A first line that is bad JSON does not make it one: the line behind it tells.
+/// documents. A first line that is bad JSON does not make it one.
 fn is_lines(bytes: &[u8]) -> bool {
-    let is_json = |line: &[u8]| serde_json::from_slice::<serde::de::IgnoredAny>(line).is_ok();
+    let is_json = |line: &[u8]| serde_json::from_slice::<IgnoredAny>(line).is_ok();
     let mut filled = lines(bytes).map(<[u8]>::trim_ascii).filter(|l| !l.is_empty());
     let Some(first) = filled.next() else { return true };
     if is_json(first) {
         return true;
     }
-    // An object that goes on in the next line is cut off behind one of these.
-    let goes_on = first.last().is_some_and(|last| matches!(last, b'{' | b'[' | b',' | b':'));
+    let mut documents = serde_json::Deserializer::from_slice(bytes.trim_ascii_start()).into_iter::<IgnoredAny>();
+    let goes_on = documents.next().is_some_and(|d| d.is_ok()) && documents.byte_offset() > first.len();
     !goes_on && filled.next().is_some_and(|second| second.starts_with(b"{") && is_json(second))
 }
 

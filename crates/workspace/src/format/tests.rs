@@ -203,6 +203,16 @@ fn one_bad_line_costs_that_line() {
 }
 
 #[test]
+fn a_bad_line_at_the_front_is_told_from_a_document_that_goes_on() {
+    for lines in ["{\"A\":\n{\"A\":2}\n", "{\"A\":1\n{\"A\":2}", "{\"A\":1} x\n\n{\"A\":2}", "nonsense\n{\"A\":2}"] {
+        assert!(is_lines(lines.as_bytes()), "{lines}");
+    }
+    for documents in ["{\"A\":\n{\"A\":2}\n}", "[{\"A\":1},\n{\"A\":2}\n]", "{\"A\":1}{\"A\":\n2}", "{\n\"A\": 1\n}"] {
+        assert!(!is_lines(documents.as_bytes()), "{documents}");
+    }
+}
+
+#[test]
 fn documents_may_be_laid_out_in_any_way() {
     let columns = [Column::new("S", Type::String), Column::new("D", Type::Dynamic)];
     let text =
