@@ -177,7 +177,8 @@ async fn answer(session: &Session, catalog: &FixedCatalog, query: &str) -> Vec<S
             rows.push(cells.collect::<Vec<_>>().join(" "));
         }
     }
-    if !query.contains("sort by") && !query.contains("top ") {
+    let is_ordered = query.contains("sort by") || query.contains("top ");
+    if !is_ordered || query.contains("partition by") {
         rows.sort();
     }
     rows
@@ -237,6 +238,9 @@ const REST: &[&str] = &[
     "join kind=leftsemi (T | where Port == 200 | project D=tostring(Extra.Device)) on $left.Host == $right.D | count",
     "make-series n=count() on Time from datetime(2026-03-01) to datetime(2026-03-02) step 1h by Port",
     "extend a=Level + 1, b=iff(Ok, Host, Id) | summarize count() by a, b | summarize sum(count_), dcount(b)",
+    "partition by Host (summarize n=count(), t=max(Time) by Level, Host | top 2 by n, t)",
+    "where Level == 2 | partition by Port (sort by Time asc | extend r=row_number() | where r < 4)",
+    "sort by Host asc, Time asc, Id asc | extend r=row_number(1, prev(Host) != Host) | where r == 2 | project Host, Id",
     "union T | summarize count() by Level",
     "getschema",
 ];

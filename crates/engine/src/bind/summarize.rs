@@ -562,6 +562,10 @@ impl<'q> Binder<'q> {
         least: bool,
     ) -> Result<Typed> {
         let of = value.value_type;
+        // A column that is not known, since there are no rows, has no least value that is known either.
+        if self.is_open && of == Type::Dynamic && value.is_constant() {
+            return Ok(null(of));
+        }
         if of == Type::Dynamic || of == Type::Bool {
             return Err(wrong_type(span, "the argument", of, "a type with an order"));
         }

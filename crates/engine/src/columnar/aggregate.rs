@@ -14,8 +14,9 @@ use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
+use datafusion::physical_expr::GroupsAccumulatorAdapter;
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
-use datafusion::physical_expr::{EquivalenceProperties, GroupsAccumulatorAdapter};
+use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, SchedulingType};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
@@ -47,14 +48,16 @@ pub(super) struct Aggregate {
 }
 
 impl SegmentAggregate {
+    /// The first step of grouping, in the place of `node`, which takes it over the rows of a scan.
     pub fn new(
         scan: SegmentScan,
         keys: Vec<Arc<dyn PhysicalExpr>>,
         aggregates: Vec<Aggregate>,
-        schema: SchemaRef,
+        node: &AggregateExec,
     ) -> SegmentAggregate {
+        let schema = node.schema();
         let properties = PlanProperties::new(
-            EquivalenceProperties::new(schema.clone()),
+            node.properties().equivalence_properties().clone(),
             Partitioning::UnknownPartitioning(scan.partitions()),
             EmissionType::Final,
             Boundedness::Bounded,

@@ -42,7 +42,8 @@ impl PhysicalOptimizerRule for UseSegments {
 fn taken_over(node: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     let children = node.children();
     let Some(scan) = children.first().and_then(|child| child.downcast_ref::<SegmentScan>()) else { return Ok(None) };
-    let given = |scan: SegmentScan| -> Arc<dyn ExecutionPlan> { Arc::new(scan) };
+    // Nodes above may rely on what is known of the node's rows, such as which columns are the same in all.
+    let given = |scan: SegmentScan| -> Arc<dyn ExecutionPlan> { Arc::new(scan.known_as(node.as_ref())) };
     if let Some(projection) = node.downcast_ref::<ProjectionExec>() {
         let outputs: Vec<_> = projection.expr().iter().map(|p| (&p.expr, p.alias.as_str())).collect();
         return Ok(scan.project(&outputs)?.map(given));
@@ -50,8 +51,7 @@ fn taken_over(node: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionP
     if let Some(filter) = node.downcast_ref::<FilterExec>() {
         let Some(filtered) = scan.filter(filter.predicate())? else { return Ok(None) };
         let Some(projection) = filter.projection() else {
-            let filtered: Arc<dyn ExecutionPlan> = Arc::new(filtered);
-            return Ok(Some(with_fetch_of(filter.fetch(), filtered)));
+            return Ok(Some(with_fetch_of(filter.fetch(), given(filtered))));
         };
         let schema = scan.schema();
         let columns: Vec<Arc<dyn PhysicalExpr>> = projection
@@ -110,7 +110,7 @@ fn aggregated(node: &AggregateExec, scan: &SegmentScan) -> Result<Option<Arc<dyn
         });
     }
     if *node.mode() == AggregateMode::Partial {
-        return Ok(Some(Arc::new(SegmentAggregate::new(scan.clone(), keys, aggregates, node.schema()))));
+        return Ok(Some(Arc::new(SegmentAggregate::new(scan.clone(), keys, aggregates, node))));
     }
     // Both steps in one are taken apart, the second to be DataFusion's, which can spill.
     let none = vec![None; aggregates.len()];
@@ -122,7 +122,7 @@ fn aggregated(node: &AggregateExec, scan: &SegmentScan) -> Result<Option<Arc<dyn
         node.input().clone(),
         node.input_schema(),
     )?;
-    let partial = Arc::new(SegmentAggregate::new(scan.clone(), keys, aggregates, first.schema()));
+    let partial = Arc::new(SegmentAggregate::new(scan.clone(), keys, aggregates, &first));
     let last = AggregateExec::try_new(
         AggregateMode::Final,
         group.as_final(),

@@ -145,6 +145,13 @@ impl SegmentScan {
         Ok(Some(SegmentScan { filters, ..self.clone() }))
     }
 
+    /// This scan in the place of a node that was known to give its rows with such properties.
+    pub(super) fn known_as(self, node: &dyn ExecutionPlan) -> SegmentScan {
+        let known = node.properties().equivalence_properties().clone();
+        let properties = Arc::new(self.properties.as_ref().clone().with_eq_properties(known));
+        SegmentScan { properties, ..self }
+    }
+
     pub(super) fn table(&self) -> &SchemaRef {
         &self.table
     }
