@@ -655,7 +655,7 @@ impl<'q> Binder<'q> {
         for argument in values {
             if argument.value.kind == ExprKind::Star {
                 let others = summary.columns.iter().filter(|c| !keys.iter().any(|(k, _)| *k == c.name));
-                named.extend(others.map(|c| (Some(c.name.clone()), column(c))));
+                named.extend(others.map(|c| (Some(format!("{prefix}{}", c.name)), column(c))));
             } else {
                 let typed = self.expression(&argument.value, scope)?;
                 let own = implicit_name(&argument.value, scope.columns);
