@@ -467,10 +467,22 @@ impl LiteralReader<'_> {
             Some('{') => self.items('{', '}', depth),
             Some('[') => self.items('[', ']', depth),
             Some('"' | '\'' | '@') => self.string(),
+            Some('d') if self.takes_call("dynamic") => {
+                self.value(depth + 1)?;
+                if self.take(')') { Ok(()) } else { Err(format!("expected ')' before '{}'", self.snippet())) }
+            }
             Some('h' | 'H') if self.rest()[1..].starts_with(['"', '\'', '@']) => self.string(),
             Some(_) => self.word(),
             None => Err("the value is missing".to_owned()),
         }
+    }
+
+    /// Goes past `name(`, where that stands here.
+    fn takes_call(&mut self, name: &str) -> bool {
+        let Some(after) = self.rest().strip_prefix(name) else { return false };
+        let Some(inner) = after.trim_start().strip_prefix('(') else { return false };
+        self.at = self.text.len() - inner.len();
+        true
     }
 
     fn items(&mut self, open: char, close: char, depth: usize) -> Result<(), String> {

@@ -21,6 +21,8 @@ use kql::{Diagnostic, Span, Type};
 /// Functions bound by code in this module.
 pub(super) const SPECIAL: &[&str] = &[
     "ago",
+    "around",
+    "assert",
     "now",
     "not",
     "iff",
@@ -29,6 +31,7 @@ pub(super) const SPECIAL: &[&str] = &[
     "coalesce",
     "isnull",
     "isnotnull",
+    "notnull",
     "isempty",
     "isnotempty",
     "notempty",
@@ -40,6 +43,11 @@ pub(super) const SPECIAL: &[&str] = &[
     "bin_auto",
     "column_ifexists",
     "columnifexists",
+    "estimate_data_size",
+    "extent_id",
+    "extent_tags",
+    "extentid",
+    "iscolumnexists",
     "toscalar",
     "pack",
     "bag_pack",
@@ -55,6 +63,7 @@ pub(super) const SPECIAL: &[&str] = &[
     "current_database",
     "current_cluster_endpoint",
     "current_principal",
+    "current_principal_details",
     "current_principal_is_member_of",
     "percentile_tdigest",
     "min_of",
@@ -67,6 +76,7 @@ pub(super) const SPECIAL: &[&str] = &[
     "tobool",
     "toboolean",
     "todatetime",
+    "totime",
     "totimespan",
     "toguid",
     "todecimal",
@@ -118,10 +128,19 @@ impl<'q> Binder<'q> {
         span: Span,
         scope: &Scope<'q, '_>,
     ) -> Result<Typed> {
+        if let (Some(to), [only]) = (made(&function.text), arguments) {
+            let value = self.expression(&only.value, scope)?;
+            return self.convert(value, to, only.value.span);
+        }
         let signatures: Vec<&'static Signature> = signature::all().filter(|s| s.name == function.text).collect();
         if signatures.is_empty() {
             return Err(self.no_such_function(function, scope));
         }
+        // The values of a digest have the type that they had when it was made, whichever is asked for.
+        let arguments = match arguments.split_last() {
+            Some((last, rest)) if of_digest(&function.text) && matches!(last.value.kind, ExprKind::TypeOf(_)) => rest,
+            _ => arguments,
+        };
         let given = self.values(arguments, scope)?;
         let chosen = choose(&signatures, &given).ok_or_else(|| mismatch(function, &signatures, &given, span))?;
         let mut converted = Vec::with_capacity(given.len());
@@ -216,6 +235,14 @@ impl<'q> Binder<'q> {
             Err(Diagnostic::semantic(span, message).into())
         };
         match name {
+            "around" => {
+                count(3, 3)?;
+                self.is_around([&arguments[0].value, &arguments[1].value, &arguments[2].value], scope)
+            }
+            "assert" => {
+                count(2, 2)?;
+                self.assert([&arguments[0].value, &arguments[1].value], span, scope)
+            }
             "toscalar" => {
                 count(1, 1)?;
                 self.toscalar(&arguments[0].value, scope)
@@ -255,7 +282,7 @@ impl<'q> Binder<'q> {
                 count(1, usize::MAX)?;
                 self.coalesce(arguments, span, scope)
             }
-            "isnull" | "isnotnull" => {
+            "isnull" | "isnotnull" | "notnull" => {
                 count(1, 1)?;
                 let typed = self.expression(&arguments[0].value, scope)?;
                 let test = if typed.value_type == Type::String { lit(false) } else { typed.expr.is_null() };
@@ -395,6 +422,22 @@ impl<'q> Binder<'q> {
                 count(0, 0)?;
                 Ok(Typed::new(text(&self.caller.principal), Type::String))
             }
+            "current_principal_details" => {
+                count(0, 0)?;
+                Ok(self.principal_details())
+            }
+            "extent_id" | "extentid" | "extent_tags" => {
+                count(0, 0)?;
+                Ok(self.of_no_extent(name))
+            }
+            "estimate_data_size" => {
+                count(1, usize::MAX)?;
+                self.data_size(arguments, scope)
+            }
+            "iscolumnexists" => {
+                count(1, 1)?;
+                self.is_column(&arguments[0], scope)
+            }
             "current_principal_is_member_of" => {
                 count(1, usize::MAX)?;
                 // There are no groups: who asks is a member of itself.
@@ -434,7 +477,7 @@ impl<'q> Binder<'q> {
                     "toreal" | "todouble" => Type::Real,
                     "tobool" | "toboolean" => Type::Bool,
                     "todatetime" => Type::DateTime,
-                    "totimespan" => Type::TimeSpan,
+                    "totime" | "totimespan" => Type::TimeSpan,
                     "toguid" => Type::Guid,
                     "todecimal" => Type::Decimal,
                     _ => Type::Dynamic,
@@ -442,6 +485,20 @@ impl<'q> Binder<'q> {
                 let argument = &arguments[0].value;
                 let typed = self.expression(argument, scope)?;
                 self.convert(typed, to, argument.span)
+            }
+        }
+    }
+
+    /// `assert(condition, message)`: true, or the end of the query with that message.
+    fn assert(&mut self, [condition, message]: [&'q Expr; 2], span: Span, scope: &Scope<'q, '_>) -> Result<Typed> {
+        let message = self.constant_text(message, "the message", scope)?;
+        let bound = self.condition(condition, "the condition", scope)?;
+        match constant::evaluate(&bound) {
+            Ok(ScalarValue::Boolean(Some(true))) => Ok(Typed::new(lit(true), Type::Bool)),
+            Ok(_) => Err(Diagnostic::semantic(span, format!("assert() has failed with message: '{message}'")).into()),
+            Err(_) => {
+                let diagnostic = Diagnostic::semantic(condition.span, "the condition of assert() must be constant");
+                Err(diagnostic.with_hint("It is judged once, before any row is read.").into())
             }
         }
     }
@@ -659,6 +716,20 @@ impl<'q> Binder<'q> {
         let result = Typed::new(kernel.call(converted), kernel.returns);
         if common == Type::Int { self.convert(result, Type::Int, span) } else { Ok(result) }
     }
+}
+
+/// What is made of a single value by a function that otherwise makes it of parts.
+fn made(function: &str) -> Option<Type> {
+    match function {
+        "make_datetime" => Some(Type::DateTime),
+        "make_timespan" => Some(Type::TimeSpan),
+        _ => None,
+    }
+}
+
+/// Whether a function gives several values of a digest, whose type may be said last.
+fn of_digest(function: &str) -> bool {
+    matches!(function, "percentiles_array_tdigest" | "percentile_array_tdigest")
 }
 
 /// The text of a constant string.

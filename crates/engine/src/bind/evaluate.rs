@@ -66,6 +66,7 @@ impl<'q> Binder<'q> {
                 let message = format!("{}() has several results; nothing can follow it", evaluate.plugin.text);
                 Err(Diagnostic::semantic(evaluate.plugin.span, message).into())
             }
+            "schema_merge" => self.schema_merge(input, evaluate, span, names),
             "geo_polygon_lookup" | "geo_line_lookup" => self.geo_lookup(input, evaluate, span, names),
             _ => Err(refused_plugin(&evaluate.plugin).into()),
         }

@@ -1,5 +1,6 @@
 //! `graph-match` and `graph-shortest-paths`: the pattern, its condition, and the columns of its matches.
 
+use super::expression::text;
 use super::graph::{Graph, ID, KEY, Known, PARTITION, grouped, scan_of};
 use super::relation::{Column, Relation, column, fresh_field};
 use super::{Binder, Meaning, Names, Result, Scope, Typed, internal, unknown};
@@ -14,7 +15,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 /// The functions over nodes and paths, but for `any`, which is an aggregate elsewhere.
-const FUNCTIONS: &[&str] = &["map", "all", "inner_nodes", "node_degree_in", "node_degree_out", "node_id"];
+const FUNCTIONS: &[&str] = &["map", "all", "inner_nodes", "node_degree_in", "node_degree_out", "node_id", "labels"];
 
 /// A match has at most so many edges, those of paths included.
 const EDGES_MAX: usize = 1000;
@@ -258,8 +259,21 @@ impl<'q> Binder<'q> {
             "node_degree_in" => self.of_node(function, DEGREE_IN, arguments, span).map(Some),
             "node_degree_out" => self.of_node(function, DEGREE_OUT, arguments, span).map(Some),
             "node_id" => self.of_node(function, ID, arguments, span).map(Some),
+            "labels" => self.labels(arguments, span).map(Some),
             _ => Ok(None),
         }
+    }
+
+    /// `labels(node or edge)`: graphs that a query makes have none.
+    fn labels(&mut self, arguments: &'q [Argument], span: Span) -> Result<Typed> {
+        match arguments {
+            [] => {}
+            [argument] => {
+                self.variable(&argument.value)?;
+            }
+            _ => return Err(Diagnostic::semantic(span, "labels() takes a node or an edge of the pattern").into()),
+        }
+        Ok(Typed::new(text("[]"), Type::Dynamic))
     }
 
     /// `map(path, value)`, `all(path, condition)`, `any(path, condition)`, where the path may be its inner nodes.

@@ -6,6 +6,7 @@
 //! binds again with the result at hand. KQL allows such queries to depend on constants only, so the order in
 //! which they are met is the same each time, and is what names them.
 
+mod about;
 mod analytics;
 mod call;
 mod comparison;
@@ -33,6 +34,7 @@ mod pattern;
 mod plan;
 mod relation;
 mod scan;
+mod schema_merge;
 mod search;
 mod sketch;
 mod source;
@@ -636,7 +638,7 @@ pub(crate) fn internal(span: Span, error: &DataFusionError) -> Stop {
 pub(crate) fn refused(name: &Name) -> Option<Diagnostic> {
     let reason = refusal(&name.text)?;
     let diagnostic = Diagnostic::unsupported(name.span, &name.text);
-    Some(if reason.is_empty() { diagnostic } else { diagnostic.with_hint(reason) })
+    Some(diagnostic.with_hint(reason))
 }
 
 /// The diagnostic for a name that means nothing, with the nearest one that does.

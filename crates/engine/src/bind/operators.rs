@@ -243,6 +243,20 @@ impl<'q> Binder<'q> {
         Ok(Typed::new(if negated { not(inside) } else { inside }, Type::Bool))
     }
 
+    /// `around(value, center, delta)`: no farther from the center than the delta.
+    pub(super) fn is_around(&mut self, arguments: [&'q Expr; 3], scope: &Scope<'q, '_>) -> Result<Typed> {
+        let [value, center, delta] = arguments;
+        let span = value.span.to(delta.span);
+        let range = both(self.expression(center, scope), self.expression(delta, scope));
+        let (typed, (center, delta)) = both(self.expression(value, scope), range)?;
+        let low = self.arithmetic(BinaryOperator::Subtract, center.clone(), delta.clone(), span)?;
+        let high = self.arithmetic(BinaryOperator::Add, center, delta, span)?;
+        let (at_least, at_most) = (BinaryOperator::GreaterOrEqual, BinaryOperator::LessOrEqual);
+        let above = self.comparison(Comparison::GreaterOrEqual, at_least, typed.clone(), low, span)?;
+        let below = self.comparison(Comparison::LessOrEqual, at_most, typed, high, span)?;
+        Ok(Typed::new(above.expr.and(below.expr), Type::Bool))
+    }
+
     pub(super) fn membership(
         &mut self,
         operator: MembershipOperator,

@@ -30,6 +30,7 @@ const COLLECTED_MAX: usize = 1 << 20;
 
 pub(super) const KNOWN: &[&str] = &[
     "count",
+    "cnt",
     "countif",
     "sum",
     "sumif",
@@ -325,11 +326,11 @@ impl<'q> Binder<'q> {
                 };
                 one(named(prefix), value)
             }
-            "count" => {
+            "count" | "cnt" => {
                 count(0, 1)?;
                 let counted = summary.add(native(count_udaf(), lit(1i64), None));
                 one(
-                    Some(if arguments.is_empty() { "count_".to_owned() } else { format!("count_{first_name}") }),
+                    Some(if arguments.is_empty() { format!("{name}_") } else { format!("{name}_{first_name}") }),
                     Typed::new(counted, Type::Long),
                 )
             }
@@ -417,14 +418,15 @@ impl<'q> Binder<'q> {
                 count(1, 1)?;
                 let at = arguments[0].value.span;
                 let value = self.expression(&arguments[0].value, scope)?;
+                let of = if value.value_type == Type::Int { Type::Int } else { Type::Long };
                 let value = self.coerce(value, Type::Long, at)?;
                 let udaf = match name {
                     "binary_all_and" => bit_and_udaf(),
                     "binary_all_or" => bit_or_udaf(),
                     _ => bit_xor_udaf(),
                 };
-                let bits = summary.add(native(udaf, value.expr, None));
-                one(Some(first_name), Typed::new(bits, Type::Long))
+                let bits = Typed::new(summary.add(native(udaf, value.expr, None)), Type::Long);
+                one(Some(first_name), self.convert(bits, of, at)?)
             }
             "make_bag" | "make_bag_if" | "make_dictionary" => {
                 let with_filter = usize::from(name.ends_with("_if"));
@@ -650,12 +652,16 @@ impl<'q> Binder<'q> {
             Some(condition) => Some(self.condition(&condition.value, "the condition", scope)?),
             None => None,
         };
-        let prefix = if name.starts_with("any") { "any_" } else { "" };
+        let prefix = match name {
+            "any" => "any_",
+            "anyif" => "anyif_",
+            _ => "",
+        };
         let mut named: Vec<(Option<String>, Typed)> = Vec::new();
         for argument in values {
             if argument.value.kind == ExprKind::Star {
                 let others = summary.columns.iter().filter(|c| !keys.iter().any(|(k, _)| *k == c.name));
-                named.extend(others.map(|c| (Some(c.name.clone()), column(c))));
+                named.extend(others.map(|c| (Some(format!("{prefix}{}", c.name)), column(c))));
             } else {
                 let typed = self.expression(&argument.value, scope)?;
                 let own = implicit_name(&argument.value, scope.columns);

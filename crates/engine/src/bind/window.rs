@@ -225,8 +225,10 @@ impl<'q> Binder<'q> {
                         return Err(wrong_type(value_expr.span, "the summed value", other, "a number or a timespan"));
                     }
                 };
+                let given = value.value_type;
                 let value = self.convert(value, of, value_expr.span)?;
-                self.window(Kind::RunningSum, vec![value.expr, restart], of, span)
+                let sum = self.window(Kind::RunningSum, vec![value.expr, restart], of, span)?;
+                if given == Type::Int { self.convert(sum, Type::Int, span) } else { Ok(sum) }
             }
         }
     }

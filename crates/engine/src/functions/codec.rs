@@ -139,22 +139,34 @@ pub static GZIP_DECOMPRESS: Kernel =
 pub static ZLIB_DECOMPRESS: Kernel =
     Kernel::new("kql_zlib_decompress", Type::String, |a| inflate(a, |bytes| text_of(ZlibDecoder::new(bytes))));
 
-fn deflate(args: &Args, write: fn(&[u8]) -> std::io::Result<Vec<u8>>) -> Result<ArrayRef> {
+/// Compresses fast, and stores as it is what would not become smaller. `frame` is how many bytes are around the content.
+fn deflate(args: &Args, frame: usize, write: fn(&[u8], Compression) -> std::io::Result<Vec<u8>>) -> Result<ArrayRef> {
     let texts = args.strings(0);
-    let packed = |text: &str| write(text.as_bytes()).map(|bytes| STANDARD.encode(bytes)).unwrap_or_default();
+    let packed = |text: &str| {
+        let fast = write(text.as_bytes(), Compression::fast())?;
+        let is_smaller = fast.len() < text.len() + frame;
+        if is_smaller { Ok(fast) } else { write(text.as_bytes(), Compression::none()) }
+    };
+    let packed = |text: &str| packed(text).map(|bytes| STANDARD.encode(bytes)).unwrap_or_default();
     Ok(args.make_strings(|i| Some(packed(texts.get(i).unwrap_or("")))))
 }
 
 pub static GZIP_COMPRESS: Kernel = Kernel::new("kql_gzip_compress", Type::String, |args| {
-    deflate(args, |bytes| {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    /// Where the header says how hard it was tried, which the original leaves open.
+    const EXTRA_FLAGS: usize = 8;
+    const FRAME_BYTES: usize = 18;
+    deflate(args, FRAME_BYTES, |bytes, level| {
+        let mut encoder = GzEncoder::new(Vec::new(), level);
         encoder.write_all(bytes)?;
-        encoder.finish()
+        let mut packed = encoder.finish()?;
+        packed[EXTRA_FLAGS] = 0;
+        Ok(packed)
     })
 });
 pub static ZLIB_COMPRESS: Kernel = Kernel::new("kql_zlib_compress", Type::String, |args| {
-    deflate(args, |bytes| {
-        let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
+    const FRAME_BYTES: usize = 6;
+    deflate(args, FRAME_BYTES, |bytes, level| {
+        let mut encoder = ZlibEncoder::new(Vec::new(), level);
         encoder.write_all(bytes)?;
         encoder.finish()
     })

@@ -166,6 +166,12 @@ pub static SET_INTERSECT: Kernel = Kernel::new("kql_set_intersect", Type::Dynami
 pub static SET_DIFFERENCE: Kernel = Kernel::new("kql_set_difference", Type::Dynamic, |args| {
     set_operation(args, |sets, k, v| k == 0 && !sets[1..].iter().any(|s| s.contains(v)))
 });
+/// Whether two arrays hold the same values, however often and in whichever order.
+pub static SET_EQUALS: Kernel = Kernel::new("kql_set_equals", Type::Bool, |args| {
+    let (left, right) = (args.strings(0), args.strings(1));
+    let set = |text| Some(items(text)?.iter().map(Value::to_string).collect::<HashSet<String>>());
+    Ok(args.make_bools(|i| Some(set(left.get(i))? == set(right.get(i))?)))
+});
 pub static SET_HAS_ELEMENT: Kernel = Kernel::new("kql_set_has_element", Type::Bool, |args| {
     let (arrays, wanted) = (args.strings(0), args.strings(1));
     Ok(args.make_bools(|i| {
@@ -276,7 +282,38 @@ pub static BAG_KEYS: Kernel = Kernel::new("kql_bag_keys", Type::Dynamic, |args| 
     }))
 });
 
-/// Of a key that several bags have the leftmost counts.
+/// The bytes that a value is taken to need, for `estimate_data_size`: more than its text.
+pub static SIZE: Kernel = Kernel::new("kql_dynamic_size", Type::Long, |args| {
+    /// What a value is told apart by before its content.
+    const HEADER_BYTES: i64 = 8;
+    let values = args.strings(0);
+    Ok(args.make_longs(|i| Some(values.get(i).map_or(0, |text| text.len() as i64 + HEADER_BYTES))))
+});
+
+/// The paths to all that is in a value, such as `['a'][0]`: `[0]` stands for every element of an array.
+pub static TREEPATH: Kernel = Kernel::new("kql_treepath", Type::Dynamic, |args| {
+    let values = args.strings(0);
+    Ok(args.make_strings(|i| {
+        let mut paths = Vec::new();
+        add_paths(&json::tree(values.get(i)?), "", &mut HashSet::new(), &mut paths);
+        Some(json::array(paths.iter().map(|path| json::quote(path))))
+    }))
+});
+
+fn add_paths(value: &Value, path: &str, known: &mut HashSet<String>, paths: &mut Vec<String>) {
+    let mut add = |inner: String, value: &Value| {
+        if known.insert(inner.clone()) {
+            paths.push(inner.clone());
+        }
+        add_paths(value, &inner, known, paths);
+    };
+    match value {
+        Value::Object(entries) => entries.iter().for_each(|(key, value)| add(format!("{path}['{key}']"), value)),
+        Value::Array(items) => items.iter().for_each(|item| add(format!("{path}[0]"), item)),
+        _ => {}
+    }
+}
+
 /// The properties of a bag, each as a letter for its type and its name, in an array: what `bag_unpack` makes columns
 /// of. `n` is a null, `b`, `l`, `r` and `s` are bool, long, real and string, `d` is anything else.
 pub static PROPERTIES: Kernel = Kernel::new("kql_bag_properties", Type::Dynamic, |args| {
@@ -307,6 +344,7 @@ pub static MERGE_BAGS: Kernel = Kernel::new("kql_merge_bags", Type::Dynamic, |ar
     }))
 });
 
+/// Of a key that several bags have the leftmost counts.
 pub static BAG_MERGE: Kernel = Kernel::new("kql_bag_merge", Type::Dynamic, |args| {
     let bags: Vec<_> = (0..args.len()).map(|k| args.strings(k)).collect();
     Ok(args.make_strings(|i| {
@@ -380,6 +418,18 @@ pub(super) fn json_path(path: &str) -> Option<Vec<Step<'_>>> {
 
 /// `range(from, to, step)` of longs, as an array.
 pub static RANGE_LONG: Kernel = Kernel::new("kql_range_long", Type::Dynamic, |args| range(args, 1, |n| n.to_string()));
+pub static RANGE_REAL: Kernel = Kernel::new("kql_range_real", Type::Dynamic, |args| {
+    let (starts, ends) = (args.reals(0), args.reals(1));
+    let steps = (args.len() > 2).then(|| args.reals(2));
+    Ok(args.make_strings(|i| {
+        let step = steps.as_ref().map_or(Some(1.0), |s| s.get(i))?;
+        let (start, end) = (starts.get(i)?, ends.get(i)?);
+        // Each is computed from the start, so that errors do not add up.
+        let values = (0..ARRAY_ELEMENTS_MAX).map(|n| start + n as f64 * step);
+        let inside = values.take_while(|n| step != 0.0 && if step > 0.0 { *n <= end } else { *n >= end });
+        Some(json::array(inside.map(json::real_text)))
+    }))
+});
 pub static RANGE_DATETIME: Kernel = Kernel::new("kql_range_datetime", Type::Dynamic, |args| {
     range(args, TICKS_PER_HOUR, |t| json::quote(&kql::datetime::format(t)))
 });

@@ -17,6 +17,7 @@ pub mod geo;
 pub mod math;
 pub mod network;
 pub mod parse;
+pub mod punycode;
 pub mod refused;
 pub mod regexes;
 pub mod series;

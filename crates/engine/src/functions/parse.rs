@@ -182,7 +182,8 @@ impl Pattern {
         })
     }
 
-    /// The regular expression of regex mode: the literals as they are, a group for each column, over the whole text.
+    /// The regular expression of regex mode: the literals as they are, a group for each column, over the whole text. A
+    /// column of text takes as much as it can, unless the flag `U` says otherwise.
     pub fn to_regex(&self, flags: &str) -> String {
         let mut pattern = if flags.is_empty() { String::new() } else { format!("(?{flags})") };
         pattern.push('^');
@@ -193,7 +194,7 @@ impl Pattern {
                 Part::Column(of) => pattern.push_str(match of.as_str() {
                     "int" | "long" => r"(?P<{}>[-+]?\d+)",
                     "real" | "decimal" => r"(?P<{}>[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)",
-                    _ => "(?P<{}>.*?)",
+                    _ => "(?P<{}>.*)",
                 }),
             }
         }

@@ -1,8 +1,5 @@
 //! What KQL has and this engine refuses by name, and why.
 
-/// Families whose functions all begin alike.
-const FAMILIES: [&str; 2] = ["geo_", "series_"];
-
 const SERVICE: &str = "A query reaches no services outside.";
 const CODE: &str = "Programs within a query are not run.";
 const SHARDS: &str = "Rows are not told apart by where and when they were stored.";
@@ -28,8 +25,6 @@ const REFUSED: &[(&str, &str)] = &[
     ("ai_chat_completion_prompt", SERVICE),
     ("ai_embed_text", SERVICE),
     ("ai_embeddings", SERVICE),
-    ("around", ""),
-    ("assert", ""),
     ("azure_digital_twins_query_request", SERVICE),
     ("cluster", "database(\"name\") names another workspace."),
     ("cosmosdb", SERVICE),
@@ -37,21 +32,16 @@ const REFUSED: &[(&str, &str)] = &[
     ("csharp", CODE),
     ("current_cursor", SHARDS),
     ("current_node_id", INTERNAL),
-    ("current_principal_details", ""),
     ("cursor_after", SHARDS),
     ("cursor_before_or_at", SHARDS),
     ("cursor_current", SHARDS),
     ("database", "A table follows it: database(\"name\").Table."),
-    ("datepart", ""),
     ("dax_request", SERVICE),
     ("dictionary_merge", INTERNAL),
+    ("diffpatterns_text", "How it looks for patterns is not documented."),
     ("entity_group", "It stands in 'let' and 'macro-expand'."),
-    ("estimate_data_size", ""),
     ("execute_query", SERVICE),
     ("execute_show_command", SERVICE),
-    ("extent_id", SHARDS),
-    ("extent_tags", SHARDS),
-    ("extentid", SHARDS),
     ("external_table", "Files elsewhere are read with externaldata, from hosts that the owner has allowed."),
     ("geo_info_from_ip_address", "It needs a register of addresses and places that is not part of this program."),
     ("graph", "Graphs are not kept between queries. Begin with 'make-graph'."),
@@ -61,33 +51,21 @@ const REFUSED: &[(&str, &str)] = &[
     ("http_request_post", SERVICE),
     ("infer_storage_schema", SERVICE),
     ("infer_storage_schema_with_suggestions", SERVICE),
-    ("iscolumnexists", ""),
-    ("labels", "Nodes and edges have no labels here."),
     ("materialized_view", "Views are functions here, see '.create-or-alter function with (view=true)'."),
     ("mysql_request", SERVICE),
-    ("notnull", ""),
     ("parse_user_agent", "It needs a list of browsers and systems that is not part of this program."),
     ("parse_version", "Its numbers need 25 digits before the point; decimals hold 20 here."),
     ("postgresql_request", SERVICE),
-    ("punycode_domain_from_string", ""),
-    ("punycode_domain_to_string", ""),
-    ("punycode_from_string", ""),
-    ("punycode_to_string", ""),
     ("python", CODE),
     ("r", CODE),
     ("row_id", SHARDS),
     ("rowstore_ordinal_range", INTERNAL),
-    ("set_equals", ""),
     ("sql_request", SERVICE),
     ("stored_query_result", "Results are not kept between queries."),
     ("table", "It gives rows, not a value."),
-    ("totime", ""),
-    ("treepath", ""),
 ];
 
-/// Why `name`, which KQL has, is refused: a sentence, empty where it is only not built yet. `None` where KQL has no such
-/// thing, or this engine runs it.
+/// Why `name`, which KQL has, is refused: a sentence. `None` where KQL has no such thing, or this engine runs it.
 pub fn refusal(name: &str) -> Option<&'static str> {
-    let of_family = || FAMILIES.iter().any(|family| name.starts_with(family)).then_some("");
-    REFUSED.iter().find(|(refused, _)| *refused == name).map(|(_, reason)| *reason).or_else(of_family)
+    REFUSED.iter().find(|(refused, _)| *refused == name).map(|(_, reason)| *reason)
 }

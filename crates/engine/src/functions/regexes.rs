@@ -163,7 +163,7 @@ pub static EXTRACT_ALL: Kernel = Kernel::new("kql_extract_all", Type::Dynamic, |
     })
 });
 
-/// `extract_all(regex, groups, text)`: the groups of these numbers.
+/// `extract_all(regex, groups, text)`: the groups of these numbers or names.
 pub static EXTRACT_GROUPS: Kernel = Kernel::new("kql_extract_groups", Type::Dynamic, |args| {
     let (wanted, texts) = (args.strings(1), args.strings(2));
     strings_by_regex(args, 0, |i, regex| {
@@ -171,7 +171,10 @@ pub static EXTRACT_GROUPS: Kernel = Kernel::new("kql_extract_groups", Type::Dyna
             serde_json::Value::Array(groups) => groups,
             _ => return None,
         };
-        let numbers = groups.iter().filter_map(serde_json::Value::as_u64).filter_map(|n| usize::try_from(n).ok());
+        let numbers = groups.iter().filter_map(|group| match group {
+            serde_json::Value::String(name) => regex.capture_names().position(|known| known == Some(name)),
+            number => usize::try_from(number.as_u64()?).ok(),
+        });
         all_matches(regex, texts.get(i).unwrap_or(""), &numbers.collect::<Vec<_>>())
     })
 });

@@ -151,7 +151,11 @@ fn typed(literal_type: Type, text: &str) -> Option<Literal> {
         Type::Real => Literal::Real(some(parse_real(text), is_null)?),
         Type::Decimal => Literal::Decimal(some(parse_real(text).map(|_| text.to_owned()), is_null)?),
         Type::DateTime if text.is_empty() => Literal::Now,
-        Type::DateTime => Literal::DateTime(some(datetime::parse(text), is_null)?),
+        // A date may be spaced like a difference: `2017 - 08 - 01`.
+        Type::DateTime => {
+            let parsed = datetime::parse(text).or_else(|| datetime::parse(&text.replace(" - ", "-")));
+            Literal::DateTime(some(parsed, is_null)?)
+        }
         Type::TimeSpan => Literal::TimeSpan(some(timespan::parse(text), is_null)?),
         Type::Guid => Literal::Guid(some(parse_guid(text), is_null)?),
         Type::Dynamic => Literal::Dynamic(text.to_owned()),

@@ -203,6 +203,11 @@ const H3_DEFAULT: i64 = 6;
 const H3_GENERATIONS_MAX: u8 = 5;
 const H3_RINGS_MAX: i64 = 142;
 
+/// The resolution of H3 cells that argument `i` gives, or the default.
+pub fn h3_level(args: &Args, i: usize) -> impl Fn(usize) -> Option<u8> {
+    level(args, i, H3_DEFAULT, H3_LEVELS)
+}
+
 fn h3_cell(text: &str) -> Option<CellIndex> {
     text.parse().ok()
 }
@@ -211,7 +216,7 @@ pub static POINT_TO_H3CELL: Kernel = Kernel::new("kql_geo_point_to_h3cell", Type
     let cell = |[longitude, latitude]: [f64; 2], level: u8| {
         Some(H3Place::new(latitude, longitude).ok()?.to_cell(Resolution::try_from(level).ok()?).to_string())
     };
-    Ok(cells_of(args, cell, level(args, 2, H3_DEFAULT, H3_LEVELS)))
+    Ok(cells_of(args, cell, h3_level(args, 2)))
 });
 
 pub static H3CELL_TO_CENTRAL_POINT: Kernel = Kernel::new("kql_geo_h3cell_to_central_point", Type::Dynamic, |args| {

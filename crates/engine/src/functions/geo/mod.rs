@@ -6,10 +6,12 @@ mod buffer;
 pub mod cells;
 pub mod covering;
 mod geojson;
+pub mod hexagons;
 mod overlay;
 pub mod sets;
 pub mod simplify;
 mod sphere;
+mod spheroid;
 pub mod wkt;
 
 use super::{Args, Kernel};
@@ -77,9 +79,17 @@ fn closest_of(p: Point, arcs: impl Iterator<Item = (Point, Point)>) -> Option<Po
     arcs.map(|(a, b)| closest(p, a, b)).max_by(|x, y| angle(p, *y).total_cmp(&angle(p, *x)))
 }
 
+/// `geo_distance_2points(longitude, latitude, longitude, latitude [, on the spheroid])`.
 pub static DISTANCE_2POINTS: Kernel = Kernel::new("kql_geo_distance_2points", Type::Real, |args| {
-    let (a, b) = (point_at(args, 0), point_at(args, 2));
-    Ok(args.make_reals(|i| Some(angle(a(i)?, b(i)?) * EARTH_METERS)))
+    let (a, b) = (place(args, 0), place(args, 2));
+    let on_spheroid = (args.len() > 4).then(|| args.bools(4));
+    Ok(args.make_reals(|i| {
+        let (a, b) = (a(i)?, b(i)?);
+        match on_spheroid.as_ref().map_or(Some(false), |flags| flags.get(i))? {
+            true => spheroid::distance(a, b),
+            false => Some(angle(point(a[0], a[1]), point(b[0], b[1])) * EARTH_METERS),
+        }
+    }))
 });
 
 pub static AZIMUTH: Kernel = Kernel::new("kql_geo_azimuth", Type::Real, |args| {

@@ -4,6 +4,7 @@ mod elementwise;
 mod fill;
 mod filter;
 mod make;
+mod polynomial;
 mod seasonal;
 mod statistics;
 
@@ -141,6 +142,7 @@ pub(super) static SIGNATURES: &[Signature] = &[
     optional("series_stats", &[Dynamic, Bool], 1, &statistics::STATS),
     optional("series_stats_dynamic", &[Dynamic, Bool], 1, &statistics::STATS_DYNAMIC),
     fixed("series_fit_line", &[Dynamic], &statistics::FIT_LINE),
+    optional("series_fit_poly", &[Dynamic, Dynamic, Integer], 1, &polynomial::FIT_POLY),
     fixed("series_fit_2lines", &[Dynamic], &statistics::FIT_2LINES),
     fixed("series_fit_2lines_dynamic", &[Dynamic], &statistics::FIT_2LINES_DYNAMIC),
     fixed("series_fit_line_dynamic", &[Dynamic], &statistics::FIT_LINE_DYNAMIC),
@@ -189,6 +191,16 @@ pub static COLUMNS: &[(&str, &[(&str, Type)])] = &[
             ("rvariance", Type::Real),
             ("interception", Type::Real),
             ("line_fit", Type::Dynamic),
+        ],
+    ),
+    (
+        "series_fit_poly",
+        &[
+            ("rsquare", Type::Real),
+            ("coefficients", Type::Dynamic),
+            ("variance", Type::Real),
+            ("rvariance", Type::Real),
+            ("poly_fit", Type::Dynamic),
         ],
     ),
     (
