@@ -309,6 +309,42 @@ def test_a_value_that_does_not_fit_its_column_becomes_null(server, table):
     assert server.kusto(table).rows == [[None, "7", None, None]]
 
 
+def test_a_mapping_says_which_column_is_filled_from_where(server, table):
+    said = json.dumps([
+        {"column": "A", "Properties": {"Path": "$.inner.n"}},
+        {"column": "B", "path": "$['the name']", "datatype": "string"},
+        {"column": "D", "Properties": {"Path": "$.list[-1]"}},
+    ])
+    made = server.manage(f".create table {table} ingestion json mapping 'm' '{said.replace(chr(39), chr(92) + chr(39))}'")
+    assert made.columns[:3] == ["Name", "Kind", "Mapping"] and made.rows[0][:3] == ["m", "Json", said]
+    flat = server.manage(f""".create table {table} ingestion json mapping "flat" '[{{"column":"A","path":"$.B"}}]'""")
+    assert flat.rows[0][0] == "flat"
+    server.manage(
+        f".create table {table} ingestion csv mapping 'c' "
+        """'[{"column":"B","Ordinal":0},{"column":"A","Properties":{"Ordinal":"2"}},{"column":"D","ConstValue":"[7]"}]'"""
+    )
+
+    def send(form: str, name: str, body: str) -> Answer:
+        path = f"/v1/rest/ingest/default/{table}?streamFormat={form}&mappingName={name}"
+        return server.admin("POST", path, body.encode())
+
+    assert consumed(send("json", "m", '{"inner":{"n":1},"the name":"x","list":[0,{"k":1}],"A":9}')) == 1
+    assert consumed(send("multijson", "flat", '{"B":2,"A":9}\n{"A":9,"B":"3"}')) == 2
+    assert consumed(send("csv", "c", "y,passed over,4")) == 1
+    wanted = [[1, "x", None, {"k": 1}], [2, "", None, None], [3, "", None, None], [4, "y", None, [7]]]
+    assert server.kusto(f"{table} | order by A asc").rows == wanted
+    assert "'nothing'" in error(send("json", "nothing", "{}"), 400)["@message"]
+    assert server.manage(f".show table {table} ingestion mappings | project Name").values == ["m", "flat", "c"]
+    assert server.manage(f".drop table {table} ingestion json mapping 'm'").values == ["flat", "c"]
+    error(send("json", "m", "{}"), 400)
+    again = f""".create table {table} ingestion json mapping "flat" '[{{"column":"A","path":"$.C"}}]'"""
+    error(server.admin("POST", "/v1/rest/mgmt", {"db": "default", "csl": again}), 400)
+    server.manage(again.replace(".create", ".create-or-alter"))
+    server.manage(f".create-merge table {table} (More: string)")
+    assert consumed(send("json", "flat", '{"B":9,"C":5}')) == 1
+    assert server.kusto(f"{table} | summarize max(A)").value == 5
+
+
 def test_an_empty_body_stores_nothing(server, table):
     for form in ("json", "csv"):
         assert consumed(server.ingest(table, b"", form)) == 0

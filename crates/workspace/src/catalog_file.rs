@@ -73,12 +73,29 @@ pub(crate) struct TableEntry {
     pub columns: Vec<(String, String)>,
     #[serde(default)]
     pub notes: Notes,
+    #[serde(default)]
+    pub mappings: Vec<MappingEntry>,
+}
+
+/// An ingestion mapping of a table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MappingEntry {
+    /// `json` or `csv`.
+    pub kind: String,
+    pub name: String,
+    /// Its text; see [`crate::format::Mapping`].
+    pub text: String,
 }
 
 impl TableEntry {
-    pub fn new(folder: String, columns: &[Column], notes: Notes) -> TableEntry {
-        let columns = columns.iter().map(|c| (c.name.clone(), c.column_type.name().to_owned())).collect();
-        TableEntry { folder, columns, notes }
+    pub fn new(folder: String, columns: &[Column]) -> TableEntry {
+        let mut entry = TableEntry { folder, columns: Vec::new(), notes: Notes::default(), mappings: Vec::new() };
+        entry.set_columns(columns);
+        entry
+    }
+
+    pub fn set_columns(&mut self, columns: &[Column]) {
+        self.columns = columns.iter().map(|c| (c.name.clone(), c.column_type.name().to_owned())).collect();
     }
 
     pub fn columns(&self) -> Vec<Column> {

@@ -151,3 +151,41 @@ pub(crate) fn reshape(batch: &RecordBatch, columns: &[Column]) -> Result<RecordB
     });
     Ok(RecordBatch::try_new(schema.clone(), arrays.collect::<Result<_>>()?)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::Int64Array;
+
+    fn batch(texts: StringViewArray) -> RecordBatch {
+        let columns = [Column::new("S", Type::String), Column::new("N", Type::Long)];
+        let numbers = Int64Array::from_iter_values(0..texts.len() as i64);
+        RecordBatch::try_new(arrow_schema(&columns), vec![Arc::new(texts), Arc::new(numbers)]).expect("a batch")
+    }
+
+    #[test]
+    fn small_batches_are_merged_and_large_ones_left_alone() {
+        let mut hot = HotRows::default();
+        for sequence in 1..=1000 {
+            let text = format!("row {sequence} has a text that is long enough for a buffer");
+            hot.push(sequence, batch(StringViewArray::from_iter_values([text])), 0);
+        }
+        assert!(hot.batches().len() <= 12, "{} batches", hot.batches().len());
+        assert_eq!((hot.rows, hot.last_sequence()), (1000, Some(1000)));
+        assert!((60_000..200_000).contains(&hot.bytes), "{} bytes", hot.bytes);
+        let large = batch(StringViewArray::from_iter_values((0..20_000).map(|i| format!("{i:0>100}"))));
+        let before = hot.batches().len();
+        hot.push(1001, large.clone(), 0);
+        hot.push(1002, large, 0);
+        assert_eq!(hot.batches().len(), before + 2);
+        assert!((4_000_000..10_000_000).contains(&hot.bytes), "{} bytes", hot.bytes);
+    }
+
+    #[test]
+    fn a_few_rows_do_not_keep_the_buffers_of_many() {
+        let many = StringViewArray::from_iter_values((0..20_000).map(|i| format!("{i:0>100}")));
+        let mut hot = HotRows::default();
+        hot.push(1, batch(many).slice(5, 3), 0);
+        assert!(hot.bytes < 10_000, "{} bytes", hot.bytes);
+    }
+}

@@ -26,7 +26,7 @@ mod text_column;
 mod writer;
 
 pub use admission::Admission;
-pub use catalog_file::{FunctionEntry, Notes, TableSchema};
+pub use catalog_file::{FunctionEntry, MappingEntry, Notes, TableSchema};
 pub use error::{Error, Result};
 pub use rows::{BatchBuilder, Reject};
 pub use store::{Options, TableInfo, Workspaces};

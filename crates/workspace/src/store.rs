@@ -2,7 +2,9 @@
 
 use crate::admission::{Admission, Arriving, check, default_bytes_max};
 use crate::cache::SegmentCache;
-use crate::catalog_file::{CatalogFile, DatabaseEntry, FunctionEntry, Notes, TableEntry, TableSchema, check_name};
+use crate::catalog_file::{
+    CatalogFile, DatabaseEntry, FunctionEntry, MappingEntry, Notes, TableEntry, TableSchema, check_name,
+};
 use crate::delta::{DataFile, DeltaFiles, TIME_COLUMN, unlink_later};
 use crate::error::{Error, Result, at};
 use crate::hot::{HotRows, reshape};
@@ -407,9 +409,9 @@ impl Workspaces {
                 // No flush may write the rows under the old columns once the new ones are promised.
                 let _flush = state.delta.lock().await;
                 self.change(catalog, |c| {
-                    let tables = &mut c.databases.entry(database_name).or_default().tables;
-                    let notes = tables.get(&name).map(|table| table.notes.clone()).unwrap_or_default();
-                    tables.insert(name, TableEntry::new(state.folder.clone(), &columns, notes));
+                    if let Some(table) = c.databases.get_mut(database).and_then(|d| d.tables.get_mut(&name)) {
+                        table.set_columns(&columns);
+                    }
                 })?;
                 let mut rows = state.rows.write();
                 rows.hot = rows.hot.reshaped(&columns)?;
@@ -419,7 +421,7 @@ impl Workspaces {
             None => {
                 let folder = format!("{name}-{}", &uuid::Uuid::new_v4().simple().to_string()[..8]);
                 let delta = DeltaFiles::create(&table_folder(&self.inner.folder, database, &folder), &columns).await?;
-                let entry = TableEntry::new(folder.clone(), &columns, Notes::default());
+                let entry = TableEntry::new(folder.clone(), &columns);
                 self.change(catalog, |c| {
                     c.databases.entry(database_name.clone()).or_default().tables.insert(name.clone(), entry);
                 })?;
@@ -449,7 +451,7 @@ impl Workspaces {
         let _flush = state.delta.lock().await;
         self.change(&mut catalog, |c| {
             if let Some(table) = c.databases.get_mut(database).and_then(|d| d.tables.get_mut(&schema.name)) {
-                *table = TableEntry::new(table.folder.clone(), &schema.columns, table.notes.clone());
+                table.set_columns(&schema.columns);
             }
         })?;
         let mut rows = state.rows.write();
@@ -466,6 +468,32 @@ impl Workspaces {
         self.change(&mut catalog, |c| {
             if let Some(entry) = c.databases.get_mut(database).and_then(|d| d.tables.get_mut(table)) {
                 note(&mut entry.notes);
+            }
+        })
+    }
+
+    /// The ingestion mappings of a table.
+    pub async fn mappings(&self, database: &str, table: &str) -> Result<Vec<MappingEntry>> {
+        let name = self.inner.tables.resolve(table);
+        self.inner.tables.get(database, name)?;
+        let catalog = self.inner.catalog.lock().await;
+        let entry = catalog.databases.get(database).and_then(|d| d.tables.get(name));
+        Ok(entry.map(|table| table.mappings.clone()).unwrap_or_default())
+    }
+
+    /// Changes the ingestion mappings of a table.
+    pub async fn change_mappings(
+        &self,
+        database: &str,
+        table: &str,
+        change: impl FnOnce(&mut Vec<MappingEntry>),
+    ) -> Result<()> {
+        let name = self.inner.tables.resolve(table);
+        let mut catalog = self.inner.catalog.lock().await;
+        self.inner.tables.get(database, name)?;
+        self.change(&mut catalog, |c| {
+            if let Some(entry) = c.databases.get_mut(database).and_then(|d| d.tables.get_mut(name)) {
+                change(&mut entry.mappings);
             }
         })
     }

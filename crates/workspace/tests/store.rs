@@ -243,3 +243,53 @@ async fn columns_can_change_their_order() {
     assert_eq!(reopened.columns(DATABASE, "T").expect("a table"), wanted.columns);
     assert_eq!(query(&reopened, all).await, rows);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_beyond_the_bound_are_refused_until_there_is_room() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let options = Options { waiting_bytes_max: 1000, ..Options::default() };
+    let workspaces = Workspaces::open(folder.path(), options).await.expect("the folder opens");
+    workspaces.create_database(DATABASE).await.expect("a database");
+    workspaces.create_merge_table(DATABASE, &first_columns()).await.expect("a table");
+    let admission = workspaces.admit(1_000_000).expect("a single one is let in");
+    let refused = workspaces.admit(1).expect_err("no room");
+    assert!(matches!(refused, workspace::Error::Overloaded), "{refused}");
+    drop(admission);
+    append(&workspaces, &[json!({"N": 1, "S": "x".repeat(2000)})], &[]).await;
+    // The rows make themselves due by the room that they take.
+    while workspaces.admit(100).is_err() {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    assert_eq!(workspaces.tables(DATABASE).await.expect("tables")[0].files, 1);
+    assert_eq!(query(&workspaces, "T | count").await, ["1"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mappings_stay_with_their_table() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let workspaces = open_with_table(folder.path()).await;
+    let entry = workspace::MappingEntry { kind: "json".into(), name: "m".into(), text: "[]".into() };
+    workspaces.change_mappings(DATABASE, "T", |all| all.push(entry.clone())).await.expect("kept");
+    workspaces.create_merge_table(DATABASE, &schema(&[("More", Type::Long)])).await.expect("a column is added");
+    close(workspaces).await;
+    let workspaces = open(folder.path()).await;
+    assert_eq!(workspaces.mappings(DATABASE, "T").await.expect("mappings"), [entry]);
+    assert!(workspaces.drop_table(DATABASE, "T").await.expect("dropped"));
+    workspaces.create_merge_table(DATABASE, &first_columns()).await.expect("a table");
+    assert_eq!(workspaces.mappings(DATABASE, "T").await.expect("mappings"), []);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn times_in_any_order_go_to_the_files_of_their_days() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let workspaces = open_with_table(folder.path()).await;
+    for (n, time) in [(1, "2026-03-03T01:00:00Z"), (2, "2026-03-01T02:00:00Z"), (3, ""), (4, "2026-03-01T01:00:00Z")] {
+        append(&workspaces, &[json!({"TimeGenerated": time, "N": n, "S": "x".repeat(20)})], &[]).await;
+    }
+    let by_time = "T | sort by TimeGenerated asc nulls first | project N";
+    assert_eq!(query(&workspaces, by_time).await, ["3", "4", "2", "1"]);
+    workspaces.flush().await.expect("flushed");
+    assert_eq!(workspaces.tables(DATABASE).await.expect("tables")[0].files, 3);
+    assert_eq!(query(&workspaces, by_time).await, ["3", "4", "2", "1"]);
+    assert_eq!(query(&workspaces, "T | where TimeGenerated < datetime(2026-03-02) | count").await, ["2"]);
+}

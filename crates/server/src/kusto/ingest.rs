@@ -1,4 +1,4 @@
-//! Streaming ingestion: `POST /v1/rest/ingest/{database}/{table}?streamFormat=csv|json`.
+//! Streaming ingestion: `POST /v1/rest/ingest/{database}/{table}?streamFormat=csv|json|...`.
 //!
 //! A record that cannot be read costs itself alone: the others are stored, the answer counts it, and it goes with its
 //! reason to the table `Operation` of the database, where there is one. Only when nothing can be read is the request
@@ -11,13 +11,14 @@ use axum::body::{Body, BodyDataStream};
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, header};
 use axum::response::Response;
+use engine::Column;
 use futures::StreamExt;
 use kql::Type;
 use serde::Deserialize;
 use serde_json::json;
 use std::io::Read;
 use std::sync::Arc;
-use workspace::format::Parsed;
+use workspace::format::{Mapping, Parsed};
 use workspace::{Admission, Append, BatchBuilder, Workspaces, format};
 
 /// One request, compressed or not.
@@ -68,13 +69,14 @@ async fn take(
     if !services.admin_token.admits(headers) {
         return Err(KustoError::unauthorized());
     }
-    if let Some(mapping) = options.mapping_name.filter(|m| !m.is_empty()) {
-        let message = format!("Not supported: the ingestion mapping '{mapping}'; columns are matched by name");
-        return Err(KustoError::bad_request(message));
-    }
     let failed = |error: workspace::Error| KustoError::workspace(&error);
     let columns = services.workspaces.columns(&database, &table).map_err(failed)?;
     let kind = options.stream_format.unwrap_or_else(|| "csv".to_owned()).to_ascii_lowercase();
+    let form = Form::named(&kind)?;
+    let mapping = match options.mapping_name.filter(|name| !name.is_empty()) {
+        Some(name) => Some(mapping(&services.workspaces, &database, &table, &columns, form, &name).await?),
+        None => None,
+    };
     let is_packed = headers.get(header::CONTENT_ENCODING).is_some_and(|v| v.as_bytes() == b"gzip");
     let (body, mut admission) = read(&services.workspaces, headers, body).await?;
     // Reading rows is work for a processor, not for the threads that answer requests.
@@ -83,18 +85,7 @@ async fn take(
         if is_packed {
             admission.grow(bytes.len() * BODY_AND_ROWS);
         }
-        let parsed = match kind.as_str() {
-            "csv" => format::parse_csv(&columns, &bytes, b','),
-            "tsv" => format::parse_csv(&columns, &bytes, b'\t'),
-            "psv" => format::parse_csv(&columns, &bytes, b'|'),
-            "json" | "multijson" => format::parse_json(&columns, &bytes),
-            other => {
-                let message = format!("Not supported: streamFormat={other}; csv, tsv, psv, json and multijson are");
-                return Err(KustoError::bad_request(message));
-            }
-        }
-        .map_err(|error| KustoError::workspace(&error))?;
-        Ok((parsed, admission))
+        Ok((form.parse(&columns, mapping.as_ref(), bytes)?, admission))
     })
     .await
     .map_err(|error| KustoError::internal(error.to_string()))??;
@@ -119,6 +110,82 @@ async fn take(
     let (count, reason) = rejected.map_or((0, String::new()), |r| (r.count, r.summary));
     answer.push(&[rows.to_string(), count.to_string(), text(reason)]);
     Ok(response::command(answer))
+}
+
+/// The form of a body.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// With what stands between fields.
+    Separated(u8),
+    Json,
+    Parquet,
+}
+
+impl Form {
+    fn named(name: &str) -> Result<Form, KustoError> {
+        Ok(match name {
+            "csv" => Form::Separated(b','),
+            "tsv" => Form::Separated(b'\t'),
+            "psv" => Form::Separated(b'|'),
+            "json" | "multijson" => Form::Json,
+            "parquet" => Form::Parquet,
+            other => {
+                let message =
+                    format!("Not supported: streamFormat={other}; csv, tsv, psv, json, multijson and parquet are");
+                return Err(KustoError::bad_request(message));
+            }
+        })
+    }
+
+    /// The kind of the mappings that fit it.
+    fn mapping_kind(self) -> Option<&'static str> {
+        match self {
+            Form::Separated(_) => Some("csv"),
+            Form::Json => Some("json"),
+            Form::Parquet => None,
+        }
+    }
+
+    fn parse(self, columns: &[Column], mapping: Option<&Mapping>, bytes: Vec<u8>) -> Result<Parsed, KustoError> {
+        let parsed = match (self, mapping) {
+            (Form::Separated(separator), None) => format::parse_csv(columns, &bytes, separator),
+            (Form::Separated(separator), Some(mapping)) => {
+                format::parse_csv_mapped(columns, mapping, &bytes, separator)
+            }
+            (Form::Json, None) => format::parse_json(columns, &bytes),
+            (Form::Json, Some(mapping)) => format::parse_json_mapped(columns, mapping, &bytes),
+            (Form::Parquet, _) if bytes.is_empty() => format::parse_csv(columns, &bytes, b','),
+            (Form::Parquet, _) => {
+                let parsed = format::parse_parquet(columns, bytes);
+                return parsed
+                    .map_err(|e| KustoError::bad_request(format!("Bad request: the body cannot be read: {e}")));
+            }
+        };
+        parsed.map_err(|error| KustoError::workspace(&error))
+    }
+}
+
+/// The stored mapping of that name, for the columns that the table has now.
+async fn mapping(
+    workspaces: &Workspaces,
+    database: &str,
+    table: &str,
+    columns: &[Column],
+    form: Form,
+    name: &str,
+) -> Result<Mapping, KustoError> {
+    let Some(kind) = form.mapping_kind() else {
+        return Err(KustoError::bad_request("Not supported: mappings of Parquet; columns are matched by name"));
+    };
+    let known = workspaces.mappings(database, table).await.map_err(|e| KustoError::workspace(&e))?;
+    let Some(found) = known.iter().find(|m| m.kind == kind && m.name == name) else {
+        let message = format!(
+            "there is no {kind} mapping named '{name}' for the table '{table}'; make one with .create table {table} ingestion {kind} mapping"
+        );
+        return Err(KustoError::bad_request(message));
+    };
+    Mapping::parse(columns, kind, &found.text)
+        .map_err(|problem| KustoError::bad_request(format!("Bad request: {problem}")))
 }
 
 /// The body, once there is room for it.

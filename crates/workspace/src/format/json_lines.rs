@@ -27,8 +27,8 @@ const NAMES_COMPARED_MAX: usize = 16;
 /// Reads objects as rows of a batch.
 pub(super) struct Reader<'c> {
     by_name: HashMap<&'c str, usize>,
-    /// For each column the cell that it takes: its own, or that of an earlier column of the same name.
-    sources: Vec<usize>,
+    /// For each column the member that it takes, and the cell of that.
+    sources: Vec<(Option<&'c str>, usize)>,
     /// The members that the last object had.
     order: Vec<Member>,
     cells: Vec<Cell>,
@@ -74,14 +74,25 @@ enum Form {
 }
 
 impl<'c> Reader<'c> {
+    /// A reader of the members with the columns' own names.
     pub fn new(columns: &'c [Column]) -> Reader<'c> {
+        Reader::of_members(columns, columns.iter().map(|c| Some(c.name.as_str())))
+    }
+
+    /// A reader that fills each column from the member that is given for it, if one is.
+    pub fn of_members(columns: &'c [Column], members: impl IntoIterator<Item = Option<&'c str>>) -> Reader<'c> {
         let mut by_name = HashMap::with_capacity(columns.len());
-        let sources = columns.iter().enumerate().map(|(i, c)| *by_name.entry(c.name.as_str()).or_insert(i)).collect();
+        // Behind the cells of the members is one that stays empty.
+        let cell = |(i, member): (usize, Option<&'c str>)| match member {
+            Some(name) => (member, *by_name.entry(name).or_insert(i)),
+            None => (None, columns.len()),
+        };
+        let sources = members.into_iter().enumerate().map(cell).collect();
         Reader {
             by_name,
             sources,
             order: Vec::new(),
-            cells: vec![Cell::None; columns.len()],
+            cells: vec![Cell::None; columns.len() + 1],
             texts: Vec::new(),
             names: Vec::new(),
             builder: BatchBuilder::new(columns),
@@ -140,7 +151,13 @@ impl<'c> Reader<'c> {
     }
 
     pub fn push_object(&mut self, object: &serde_json::Map<String, Value>) {
-        self.builder.push_object(object);
+        let sources = &self.sources;
+        self.builder.push_with(|i, of, builder| builder.append(of, sources[i].0.and_then(|name| object.get(name))));
+    }
+
+    /// Adds a row of what `value` gives for each column.
+    pub fn push_values(&mut self, mut value: impl FnMut(usize) -> Option<Value>) {
+        self.builder.push(|i, _| value(i));
     }
 
     pub fn finish(self) -> Result<RecordBatch> {
@@ -243,7 +260,7 @@ impl<'c> Reader<'c> {
     fn take_row(&mut self, text: &[u8]) {
         let (cells, texts) = (&self.cells, &self.texts);
         let sources = &self.sources;
-        self.builder.push_with(|i, of, builder| put(builder, of, cells[sources[i]], text, texts));
+        self.builder.push_with(|i, of, builder| put(builder, of, cells[sources[i].1], text, texts));
     }
 }
 
@@ -388,7 +405,8 @@ impl Cursor<'_> {
             // It may be greater than any number.
             serde_json::from_slice::<f64>(&self.bytes[start..self.at]).ok()?;
         }
-        Some(!is_fraction && !has_exponent && digits <= INTEGER_DIGITS_MAX && !(is_negative && is_zero))
+        let is_whole = !(is_fraction || has_exponent);
+        Some(is_whole && digits <= INTEGER_DIGITS_MAX && !(is_negative && is_zero))
     }
 
     fn digits(&mut self) {

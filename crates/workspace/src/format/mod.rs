@@ -1,6 +1,7 @@
 //! Reading rows from the formats that people have: CSV and JSON.
 
 mod json_lines;
+mod mapping;
 #[cfg(test)]
 mod tests;
 
@@ -8,6 +9,8 @@ use crate::rows::{BatchBuilder, ColumnBuilder, Reject};
 use arrow::array::{Array, RecordBatch};
 use engine::Column;
 use json_lines::Reader;
+pub use mapping::Mapping;
+use mapping::Source;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
@@ -26,6 +29,12 @@ pub struct Parsed {
 
 /// Reads CSV without a header: columns by position, missing ones null. A record that is no CSV is rejected alone.
 pub fn parse_csv(columns: &[Column], bytes: &[u8], separator: u8) -> crate::Result<Parsed> {
+    let by_position = Mapping((0..columns.len()).map(Source::Field).collect());
+    parse_csv_mapped(columns, &by_position, bytes, separator)
+}
+
+/// Reads CSV without a header, columns by a mapping.
+pub fn parse_csv_mapped(columns: &[Column], mapping: &Mapping, bytes: &[u8], separator: u8) -> crate::Result<Parsed> {
     let mut reader =
         csv::ReaderBuilder::new().has_headers(false).flexible(true).delimiter(separator).from_reader(bytes);
     let mut builder = BatchBuilder::new(columns);
@@ -45,9 +54,16 @@ pub fn parse_csv(columns: &[Column], bytes: &[u8], separator: u8) -> crate::Resu
             rejects.add(number, format!("not UTF-8: {error}"));
             continue;
         }
-        builder.push_with(|i, of, column| match record.get(i).and_then(|field| std::str::from_utf8(field).ok()) {
-            Some(text) => append_field(column, of, text),
-            None => column.append_none(of),
+        builder.push_with(|i, of, column| {
+            let text = match &mapping.0[i] {
+                Source::Field(place) => record.get(*place).and_then(|field| std::str::from_utf8(field).ok()),
+                Source::Constant(text) => Some(text.as_str()),
+                Source::None | Source::Path(_) => None,
+            };
+            match text {
+                Some(text) => append_field(column, of, text),
+                None => column.append_none(of),
+            }
         });
     }
     rejects.finish(builder.finish()?)
@@ -101,7 +117,19 @@ fn push_first(builder: &mut BatchBuilder, text: &str) {
 /// Reads JSON objects, one a line or in any layout, or arrays of them: columns by name. A line that is no JSON
 /// object is rejected alone.
 pub fn parse_json(columns: &[Column], bytes: &[u8]) -> crate::Result<Parsed> {
-    let mut documents = Documents { reader: Reader::new(columns), rejects: Rejects::default(), records: 0 };
+    read_documents(Reader::new(columns), None, bytes)
+}
+
+/// Reads JSON objects, columns by a mapping.
+pub fn parse_json_mapped(columns: &[Column], mapping: &Mapping, bytes: &[u8]) -> crate::Result<Parsed> {
+    match mapping.members() {
+        Some(members) => read_documents(Reader::of_members(columns, members), None, bytes),
+        None => read_documents(Reader::new(columns), Some(mapping), bytes),
+    }
+}
+
+fn read_documents(reader: Reader, mapping: Option<&Mapping>, bytes: &[u8]) -> crate::Result<Parsed> {
+    let mut documents = Documents { reader, mapping, rejects: Rejects::default(), records: 0 };
     if is_lines(bytes) {
         let is_utf8 = std::str::from_utf8(bytes).is_ok();
         for line in lines(bytes).map(<[u8]>::trim_ascii).filter(|l| !l.is_empty()) {
@@ -151,17 +179,20 @@ fn is_lines(bytes: &[u8]) -> bool {
 /// Documents on their way into a batch.
 struct Documents<'c> {
     reader: Reader<'c>,
+    /// What the reader cannot do by itself.
+    mapping: Option<&'c Mapping>,
     rejects: Rejects,
     records: usize,
 }
 
 impl Documents<'_> {
     fn take(&mut self, text: &[u8], is_utf8: bool) {
-        if is_utf8 && self.reader.push(text) {
+        let is_fast = is_utf8 && self.mapping.is_none();
+        if is_fast && self.reader.push(text) {
             self.records += 1;
             return;
         }
-        if is_utf8 {
+        if is_fast {
             let (rejects, before) = (&mut self.rejects, self.records);
             let is_bad = |item| rejects.add(before + item + 1, NO_OBJECT.to_owned());
             if let Some(items) = self.reader.push_array(text, is_bad) {
@@ -177,8 +208,12 @@ impl Documents<'_> {
     }
 
     fn take_value(&mut self, value: Value) {
-        match value {
-            Value::Object(object) => {
+        match (value, self.mapping) {
+            (value @ Value::Object(_), Some(mapping)) => {
+                self.records += 1;
+                self.reader.push_values(|column| mapping.0[column].value(&value));
+            }
+            (Value::Object(object), None) => {
                 self.records += 1;
                 self.reader.push_object(&object);
             }
@@ -322,6 +357,51 @@ pub fn read_parquet(bytes: Vec<u8>) -> crate::Result<(Vec<Column>, Vec<RecordBat
         batches.push(RecordBatch::try_new(schema.clone(), arrays.collect::<crate::Result<_>>()?)?);
     }
     Ok((columns, batches))
+}
+
+/// Reads a Parquet file into a table's columns, by name. Values of another type are read from their texts.
+pub fn parse_parquet(columns: &[Column], bytes: Vec<u8>) -> crate::Result<Parsed> {
+    use arrow::array::AsArray;
+    let (known, batches) = read_parquet(bytes)?;
+    let mut parts = Vec::with_capacity(batches.len());
+    let schema = engine::types::arrow_schema(columns);
+    for batch in &batches {
+        let mut arrays = Vec::with_capacity(columns.len());
+        for column in columns {
+            let mut builder = BatchBuilder::new(std::slice::from_ref(column));
+            let found = known.iter().position(|k| k.name == column.name);
+            match found.map(|at| (&known[at], batch.column(at))) {
+                Some((k, array)) if k.column_type == column.column_type => {
+                    arrays.push(array.clone());
+                    continue;
+                }
+                Some((k, array)) => {
+                    let texts = to_texts(array, k.column_type)?;
+                    for text in texts.as_string_view().iter() {
+                        builder.push_with(|_, of, values| match text {
+                            Some(text) => append_field(values, of, text),
+                            None => values.append_none(of),
+                        });
+                    }
+                }
+                None => (0..batch.num_rows()).for_each(|_| builder.push_with(|_, of, v| v.append_none(of))),
+            }
+            arrays.push(builder.finish()?.column(0).clone());
+        }
+        parts.push(RecordBatch::try_new(schema.clone(), arrays)?);
+    }
+    Rejects::default().finish(arrow::compute::concat_batches(&schema, &parts)?)
+}
+
+fn to_texts(array: &arrow::array::ArrayRef, of: kql::Type) -> crate::Result<arrow::array::ArrayRef> {
+    use arrow::array::AsArray;
+    use arrow::datatypes::{DataType, Int64Type};
+    if of == kql::Type::DateTime {
+        let ticks = array.as_primitive::<Int64Type>();
+        let texts = ticks.iter().map(|t| t.map(kql::datetime::format));
+        return Ok(std::sync::Arc::new(texts.collect::<arrow::array::StringViewArray>()));
+    }
+    Ok(arrow::compute::cast(array, &DataType::Utf8View)?)
 }
 
 fn from_arrow(array: &arrow::array::ArrayRef, of: kql::Type) -> crate::Result<arrow::array::ArrayRef> {

@@ -260,3 +260,37 @@ fn fields_of_csv_keep_their_meaning() {
     assert_eq!(texts(&parsed, 3), ["null", "null", "null", "6f9619ff-8b86-d011-b42d-00c04fc964ff"]);
     assert_eq!(parsed.rejects[0].record, 5);
 }
+
+#[test]
+fn parquet_is_read_by_name() {
+    use arrow::array::{ArrayRef, Int32Array, StringArray, TimestampMicrosecondArray};
+    use std::sync::Arc;
+    let file = RecordBatch::try_from_iter([
+        ("N", Arc::new(Int32Array::from(vec![Some(1), None])) as ArrayRef),
+        ("Time", Arc::new(TimestampMicrosecondArray::from(vec![0, 1]))),
+        ("D", Arc::new(StringArray::from(vec![Some("{\"k\": 1}"), Some("")]))),
+        ("S", Arc::new(TimestampMicrosecondArray::from(vec![Some(0), None]))),
+        ("unknown", Arc::new(Int32Array::from(vec![1, 2]))),
+    ])
+    .expect("a batch");
+    let mut bytes = Vec::new();
+    let mut writer = parquet::arrow::ArrowWriter::try_new(&mut bytes, file.schema(), None).expect("a writer");
+    writer.write(&file).expect("written");
+    writer.close().expect("closed");
+    let parsed = parse_parquet(&columns(), bytes).expect("a batch");
+    assert_eq!(parsed.batch.num_rows(), 2);
+    let column = |name: &str| parsed.batch.column_by_name(name).expect("a column").clone();
+    let longs = |name: &str| {
+        let column = column(name);
+        column.as_primitive::<arrow::datatypes::Int64Type>().iter().collect::<Vec<_>>()
+    };
+    assert_eq!(longs("N"), [Some(1), None]);
+    assert_eq!(longs("Time"), [Some(kql::datetime::UNIX_EPOCH_TICKS), Some(kql::datetime::UNIX_EPOCH_TICKS + 10)]);
+    let strings = |name: &str| {
+        column(name).as_string_view().iter().map(|t| t.map(str::to_owned)).collect::<Vec<Option<String>>>()
+    };
+    assert_eq!(strings("D"), [Some("{\"k\":1}".to_owned()), None]);
+    assert_eq!(strings("S"), [Some("1970-01-01T00:00:00.0000000Z".to_owned()), Some(String::new())]);
+    assert_eq!(strings("T"), [Some(String::new()), Some(String::new())]);
+    assert!(parse_parquet(&columns(), b"no parquet".to_vec()).is_err());
+}

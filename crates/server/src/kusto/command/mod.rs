@@ -5,6 +5,7 @@
 
 mod data;
 mod functions;
+mod mappings;
 mod schema;
 mod service;
 mod tables;

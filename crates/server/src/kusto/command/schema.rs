@@ -136,6 +136,9 @@ impl Command<'_> {
         if words.take("cslschema") || words.take("kqlschema") || words.take("schema as csl") {
             return one_table(self, &name, false).await;
         }
+        if words.take("ingestion") {
+            return self.show_mappings(&name, words).await;
+        }
         Err(self.unsupported())
     }
 

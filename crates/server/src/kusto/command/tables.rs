@@ -59,8 +59,11 @@ impl Command<'_> {
 
     /// `.create table T (...)` and its kin, and what is said about a table.
     pub(super) async fn put_table(&self, verb: &str, words: &mut Words<'_>) -> Result<Table, KustoError> {
-        let verb = self.table_verb(verb)?;
         let name = words.name("a table name")?;
+        if words.take("ingestion") {
+            return self.put_mapping(verb, &name, words).await;
+        }
+        let verb = self.table_verb(verb)?;
         if let Some(which) = words.one_of(&["docstring", "folder"]).filter(|_| verb == Verb::Alter) {
             let said = words.string("a text in quotes")?;
             words.finish()?;
@@ -126,6 +129,11 @@ impl Command<'_> {
             true => words.names("a table name")?,
             false => vec![words.name("a table name")?],
         };
+        if let [name] = names.as_slice()
+            && words.take("ingestion")
+        {
+            return self.drop_mapping(name, words).await;
+        }
         let if_exists = words.take("ifexists");
         words.finish()?;
         let workspaces = &self.services.workspaces;
