@@ -5,6 +5,7 @@
 
 mod any_row;
 mod arg_extreme;
+mod best_rows;
 mod collect;
 mod distinct;
 mod exact_distinct;
