@@ -60,8 +60,9 @@ def login(address: str, is_success: bool, user: str = "root", **options) -> dict
 
 
 def failed_logins(address: str, count: int = 12) -> list[dict]:
-    """Failures one second apart, the last now."""
-    last = now()
+    """Failures one second apart, the last at the end of the minute before this one: windows of rules end at whole
+    minutes, and all of these are to be in one."""
+    last = now().replace(second=59, microsecond=0) - timedelta(minutes=1)
     return [login(address, False, when=last - timedelta(seconds=count - 1 - i)) for i in range(count)]
 
 
