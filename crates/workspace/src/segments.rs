@@ -15,7 +15,7 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::statistics::Statistics;
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A table's columns, as queries and as files know them.
@@ -43,12 +43,12 @@ pub(crate) struct FileSegment {
 
 impl FileSegment {
     /// The row groups of a file.
-    pub fn of_file(layout: &Arc<Layout>, path: &PathBuf, cache: &SegmentCache) -> Result<Vec<FileSegment>> {
+    pub fn of_file(layout: &Arc<Layout>, path: &Path, cache: &SegmentCache) -> Result<Vec<FileSegment>> {
         let footer = cache.footer(path)?;
         let groups = footer.metadata.metadata().row_groups();
         let segment = |(row_group, group): (usize, &parquet::file::metadata::RowGroupMetaData)| FileSegment {
             layout: layout.clone(),
-            path: path.clone(),
+            path: path.to_owned(),
             footer: footer.clone(),
             row_group,
             rows: usize::try_from(group.num_rows()).unwrap_or_default(),
