@@ -109,6 +109,16 @@ def test_a_column_that_is_not_there_is_shown_with_a_caret_too(server):
     assert lines[shown[0]][carets.index("^") : carets.rindex("^") + 1] == "AlertSeverty"
 
 
+def test_all_that_is_wrong_is_shown(server):
+    query = "SecurityAlert | where AlertSeverty == 'High'\n| extend x = strcat(Nme, tolowr('a'))"
+    outcome = turnstone("query", query, "--data", server.data)
+    assert outcome.returncode == WRONG_USE
+    for wrong in ("AlertSeverty", "Nme", "tolowr"):
+        assert f"named '{wrong}'" in outcome.stderr
+    carets = [line.split("|")[-1].strip() for line in outcome.stderr.splitlines() if "^" in line]
+    assert [len(line) for line in carets] == [len(wrong) for wrong in ("AlertSeverty", "Nme", "tolowr")]
+
+
 def test_a_query_is_sent_over_tls_with_a_token_and_an_authority(server):
     arguments = ("query", "print x = 1", "--url", server.https, "--token", server.token)
     assert works(*arguments, "--ca", server.ca) == "x\n1\n"

@@ -142,7 +142,7 @@ impl Source for OfFiles {
     }
 }
 
-/// Shows where in the query the fault is: by this program's own parser, or by the place that the server names.
+/// Shows where in the query the faults are: by this program's own parser, or by the places that the server names.
 fn explain(failure: Failure, text: &str) -> Failure {
     let parsed = kql::parse(text);
     if text.trim_start().starts_with('.') {
@@ -151,13 +151,12 @@ fn explain(failure: Failure, text: &str) -> Failure {
     if !parsed.diagnostics.is_empty() {
         return Failure::usage(parsed.diagnostics.iter().map(|d| d.render(text)).collect::<Vec<_>>().join("\n"));
     }
-    match named_place(&failure.message, text) {
-        Some(diagnostic) => Failure::usage(diagnostic.render(text)),
-        None => failure,
-    }
+    let found: Vec<String> =
+        failure.message.lines().filter_map(|line| Some(named_place(line, text)?.render(text))).collect();
+    if found.is_empty() { failure } else { Failure::usage(found.join("\n")) }
 }
 
-/// The finding behind a message such as `Semantic error: SEM0100: line 2, column 9: there is no …`.
+/// The finding behind a line of a message such as `Semantic error: SEM0100: line 2, column 9: there is no …`.
 fn named_place(message: &str, text: &str) -> Option<kql::Diagnostic> {
     let (_, rest) = message.split_once("line ")?;
     let (line, rest) = rest.split_once(", column ")?;
@@ -166,7 +165,7 @@ fn named_place(message: &str, text: &str) -> Option<kql::Diagnostic> {
     let before: usize = text.split_inclusive('\n').take(line.checked_sub(1)?).map(str::len).sum();
     let offset = text.get(before..)?.char_indices().nth(column.checked_sub(1)?)?.0 + before;
     let word = text.get(offset..)?.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len() - offset);
-    Some(kql::Diagnostic::semantic(kql::Span::new(offset, offset + word.max(1)), finding.lines().next()?))
+    Some(kql::Diagnostic::semantic(kql::Span::new(offset, offset + word.max(1)), finding))
 }
 
 fn table(answer: &Answer) -> Table {
