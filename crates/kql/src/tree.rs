@@ -578,6 +578,8 @@ pub enum Literal {
     DateTime(Option<i64>),
     /// `datetime()` without an argument.
     Now,
+    /// A time of the day on which the query is asked, in ticks since its start.
+    Today(i64),
     /// Ticks.
     TimeSpan(Option<i64>),
     /// Lower case, hyphens in place.

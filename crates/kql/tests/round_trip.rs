@@ -98,7 +98,7 @@ fn texts_that_are_easily_read_as_something_else() {
         "print 0xFFFFFFFFFFFFFFFF, long(-9223372036854775808), 1e999, real(-0.0), real(nan), - 5, long(-5), int(7), 5",
         "datatable(a: long) [-9223372036854775808, -1, long(null), 0x10]",
         "print decimal(1.10), decimal('2e5'), timespan(-0.00:00:00.0000001), 1.5h, time(10675199.02:48:05.4775807), 1tick",
-        "print datetime('2026-03-01 10:00'), datetime(0001-01-01), datetime(), datetime(null), guid('{74BE27DE1E4E49D9B579FE0B331D3642}')",
+        "print datetime('2026-03-01 10:00'), datetime(0001-01-01), datetime(), datetime(8:00), datetime(null), guid('{74BE27DE1E4E49D9B579FE0B331D3642}')",
         "print dynamic(['http://x']), dynamic([1] // one\n), dynamic(\"a\"), dynamic(null), bool(0), True",
         "print '\\'', @'\"''\\', 'a\\nb\\x01\\u00e9', ```one\ntwo\nthree`x```, 'one' \"two\", h'hidden'",
         // Other spellings of the same.

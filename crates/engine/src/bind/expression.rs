@@ -7,6 +7,7 @@ use crate::json;
 use crate::types::{DECIMAL_PRECISION, DECIMAL_SCALE, arrow_type};
 use datafusion::logical_expr::{Expr as Plan, cast, lit};
 use datafusion::scalar::ScalarValue;
+use kql::timespan::TICKS_PER_DAY;
 use kql::tree::{Expr, ExprKind, Literal, Name};
 use kql::{Diagnostic, Span, Type};
 
@@ -76,6 +77,10 @@ impl<'q> Binder<'q> {
             Literal::String(value) => Ok(Typed::new(text(value), Type::String)),
             Literal::DateTime(value) => typed(ScalarValue::Int64(*value), Type::DateTime),
             Literal::Now => Ok(Typed::new(long(self.now_ticks), Type::DateTime)),
+            Literal::Today(ticks) => {
+                let midnight = self.now_ticks - self.now_ticks.rem_euclid(TICKS_PER_DAY);
+                Ok(Typed::new(long(midnight + ticks), Type::DateTime))
+            }
             Literal::TimeSpan(value) => typed(ScalarValue::Int64(*value), Type::TimeSpan),
             Literal::Guid(value) => typed(ScalarValue::Utf8View(value.clone()), Type::Guid),
             Literal::Dynamic(raw) => match json::from_literal(raw) {

@@ -152,6 +152,7 @@ fn typed(literal_type: Type, text: &str) -> Option<Literal> {
         Type::Decimal => Literal::Decimal(some(parse_real(text).map(|_| text.to_owned()), is_null)?),
         Type::DateTime if text.is_empty() => Literal::Now,
         // A date may be spaced like a difference: `2017 - 08 - 01`.
+        Type::DateTime if time_of_day(text).is_some() => Literal::Today(time_of_day(text)?),
         Type::DateTime => {
             let parsed = datetime::parse(text).or_else(|| datetime::parse(&text.replace(" - ", "-")));
             Literal::DateTime(some(parsed, is_null)?)
@@ -161,6 +162,12 @@ fn typed(literal_type: Type, text: &str) -> Option<Literal> {
         Type::Dynamic => Literal::Dynamic(text.to_owned()),
         Type::String => return None,
     })
+}
+
+/// `8:00`, `08:05:30.5`: a time without a date.
+fn time_of_day(text: &str) -> Option<i64> {
+    let is_time = text.contains(':') && text.chars().all(|c| c.is_ascii_digit() || matches!(c, ':' | '.'));
+    timespan::parse(text).filter(|ticks| is_time && (0..timespan::TICKS_PER_DAY).contains(ticks))
 }
 
 fn parse_integer(text: &str) -> Option<i64> {

@@ -23,6 +23,7 @@ pub(super) fn literal(literal: &Literal) -> String {
         Literal::String(text) => string(text),
         Literal::DateTime(ticks) => typed("datetime", ticks.map(date)),
         Literal::Now => "datetime()".to_owned(),
+        Literal::Today(ticks) => format!("datetime({})", timespan::format(*ticks)),
         Literal::TimeSpan(Some(ticks)) => duration(*ticks),
         Literal::TimeSpan(None) => typed("timespan", None::<i64>),
         Literal::Guid(guid) => typed("guid", guid.as_deref()),
