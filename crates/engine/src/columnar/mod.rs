@@ -19,7 +19,7 @@ pub(crate) use groups::Values;
 pub(crate) use rule::UseSegments;
 pub use scan::SegmentScan;
 
-use datafusion::arrow::array::{Array, ArrayRef};
+use datafusion::arrow::array::ArrayRef;
 use datafusion::common::Result;
 use datafusion::physical_plan::PhysicalExpr;
 use std::fmt::Debug;
@@ -68,9 +68,4 @@ pub enum Source {
         column: usize,
         path: Vec<String>,
     },
-}
-
-/// The bytes that an array takes in memory, what it shares with others counted in full.
-pub fn array_bytes(array: &ArrayRef) -> usize {
-    array.get_array_memory_size()
 }
