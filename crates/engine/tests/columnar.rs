@@ -276,6 +276,24 @@ async fn rows_are_the_same_however_they_are_held() {
     }
 }
 
+/// A value that differs each time it is computed is computed once for a row, and anew for each call.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_random_is_computed_once_for_a_row() {
+    let session = Session::new(Limits { parallelism: 2, ..Limits::default() }).expect("a session");
+    let (held, _) = catalogs();
+    for query in [
+        "T | extend r=rand() | where r > 0.5 | where r <= 0.5 | count",
+        "T | extend r=rand() | where r > 0.5 | summarize least=min(r) | where least > 0.5 | count | where Count != 1 | count",
+        "T | extend r=rand() | where r > 0.5 | project r | where r <= 0.5 | count",
+        "T | extend r=rand() | where r > 0.5 | extend below=iff(r <= 0.5, 1, 0) | summarize n=sum(below) | where n > 0 | count",
+        "T | extend r=rand() | extend x = r, y = r | where x != y | count",
+        "T | extend a=new_guid(), b=new_guid() | where a == b | count",
+        "T | project a=new_guid(), b=new_guid() | summarize n=countif(a == b) | where n > 0 | count",
+    ] {
+        assert_eq!(answer(&session, &held, query).await, ["0"], "{query}");
+    }
+}
+
 /// Each part of a plan that is meant to run over segments does.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_segments_can_do_is_given_to_them() {

@@ -15,6 +15,7 @@ use datafusion::common::cast::as_boolean_array;
 use datafusion::logical_expr::Operator;
 use datafusion::physical_expr::ScalarFunctionExpr;
 use datafusion::physical_expr::expressions::{BinaryExpr, Column, Literal};
+use datafusion::physical_expr_common::physical_expr::is_volatile;
 use datafusion::physical_plan::PhysicalExpr;
 use datafusion::scalar::ScalarValue;
 use std::sync::Arc;
@@ -350,9 +351,11 @@ impl Programs {
         Programs { table: table.clone(), programs: Vec::new() }
     }
 
-    /// Adds an expression over the columns of the table, unless it is there; its place among the values.
+    /// Adds an expression over the columns of the table, unless it is there and always the same; its place among the
+    /// values.
     pub fn add(&mut self, expression: &Arc<dyn PhysicalExpr>) -> Result<usize> {
-        if let Some(known) = self.programs.iter().position(|program| program.whole.eq(expression)) {
+        let known = self.programs.iter().position(|program| program.whole.eq(expression));
+        if let Some(known) = known.filter(|_| !is_volatile(expression)) {
             return Ok(known);
         }
         self.programs.push(Program::new(expression, &self.table)?);

@@ -10,6 +10,7 @@ use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::execution::TaskContext;
 use datafusion::physical_expr::EquivalenceProperties;
 use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr_common::physical_expr::is_volatile;
 use datafusion::physical_plan::coop::cooperative;
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, SchedulingType};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
@@ -105,10 +106,11 @@ impl SegmentScan {
             })?;
         }
         let is_costly = |output: &Output| output.expression.children().iter().any(|child| !child.children().is_empty());
-        let repeats = self.outputs.iter().zip(&uses).any(|(output, uses)| {
-            let is_volatile = datafusion::physical_expr::utils::collect_columns(&output.expression).is_empty();
-            *uses > 1 && (is_costly(output) || is_volatile)
-        });
+        // What differs each time it is computed would be another in each place that it is put.
+        let repeats =
+            self.outputs.iter().zip(&uses).any(|(output, uses)| {
+                (*uses > 0 && is_volatile(&output.expression)) || (*uses > 1 && is_costly(output))
+            });
         if repeats {
             return Ok(None);
         }
