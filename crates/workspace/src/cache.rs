@@ -4,15 +4,13 @@
 //! of it can be read or computed again; what has not been asked for lately makes room for what is.
 
 use crate::error::{Result, at};
-use crate::storage::TICKS_COLUMN;
-use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::physical_plan::PhysicalExpr;
 use engine::columnar::Source;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
-use std::collections::HashSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -60,16 +58,9 @@ pub(crate) struct ArrayKey {
 struct Bytes;
 
 impl Weighter<ArrayKey, ArrayRef> for Bytes {
+    /// What arrays share counts for each of them.
     fn weight(&self, _key: &ArrayKey, array: &ArrayRef) -> u64 {
-        array_bytes(array) as u64
-    }
-}
-
-/// The bytes of an array; those of a dictionary's values count for each array that shares them.
-fn array_bytes(array: &ArrayRef) -> usize {
-    match array.as_any_dictionary_opt() {
-        Some(dictionary) => dictionary.keys().get_array_memory_size() + dictionary.values().get_array_memory_size(),
-        None => array.get_array_memory_size(),
+        array.get_array_memory_size() as u64
     }
 }
 
@@ -125,13 +116,8 @@ impl Footer {
         Ok(Footer { number: next_number(), metadata })
     }
 
-    /// Whether the file has 100 ns digits beside its times.
-    pub fn has_ticks(&self) -> bool {
-        self.metadata.schema().column_with_name(TICKS_COLUMN).is_some()
-    }
-
-    /// The names of the file's columns.
-    pub fn names(&self) -> HashSet<&str> {
-        self.metadata.schema().fields().iter().map(|field| field.name().as_str()).collect()
+    /// Whether the file has a column of that name.
+    pub fn has(&self, name: &str) -> bool {
+        self.metadata.schema().column_with_name(name).is_some()
     }
 }

@@ -60,11 +60,11 @@ impl FileSegment {
     /// A column as the file has it; with the 100 ns digits, where it has such, for times. `None` where the file is
     /// older than the column.
     fn read_stored(&self, column: &Column) -> Result<Option<RecordBatch>> {
-        if !self.footer.names().contains(column.name.as_str()) {
+        if !self.footer.has(&column.name) {
             return Ok(None);
         }
         let mut names = vec![column.name.as_str()];
-        if column.column_type == Type::DateTime && self.footer.has_ticks() {
+        if column.column_type == Type::DateTime && self.footer.has(TICKS_COLUMN) {
             names.push(TICKS_COLUMN);
         }
         let file = File::open(&self.path).map_err(at(&self.path))?;
