@@ -49,9 +49,29 @@ pub(crate) struct ArrayKey {
     /// The number of the rows: of a file, or of a piece of those in memory.
     pub number: u64,
     pub row_group: usize,
-    pub source: Source,
-    /// What is computed of the source; `None` for the source itself.
+    /// The column by its name, since its place among others can change.
+    pub column: String,
+    /// The steps to a member of its JSON texts; `None` for the column itself.
+    pub path: Option<Vec<String>>,
+    /// What is computed of it; `None` for the value itself.
     pub expression: Option<Arc<dyn PhysicalExpr>>,
+}
+
+impl ArrayKey {
+    /// The key of what is computed of a source, in a column of that name.
+    pub fn new(
+        number: u64,
+        row_group: usize,
+        column: &str,
+        source: &Source,
+        expression: Option<&Arc<dyn PhysicalExpr>>,
+    ) -> ArrayKey {
+        let path = match source {
+            Source::Column(_) => None,
+            Source::Member { path, .. } => Some(path.clone()),
+        };
+        ArrayKey { number, row_group, column: column.to_owned(), path, expression: expression.cloned() }
+    }
 }
 
 #[derive(Clone)]

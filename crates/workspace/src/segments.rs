@@ -148,12 +148,8 @@ impl Segment for FileSegment {
         expression: Option<&Arc<dyn PhysicalExpr>>,
         make: &mut dyn FnMut() -> datafusion::common::Result<ArrayRef>,
     ) -> datafusion::common::Result<ArrayRef> {
-        let key = ArrayKey {
-            number: self.footer.number,
-            row_group: self.row_group,
-            source: source.clone(),
-            expression: expression.cloned(),
-        };
+        let column = &self.layout.stored[source.column()].name;
+        let key = ArrayKey::new(self.footer.number, self.row_group, column, source, expression);
         self.cache.array(key, make)
     }
 }
@@ -202,8 +198,8 @@ impl Segment for HotSegment {
         if self.rows() < ENCODED_ROWS_MIN {
             return make();
         }
-        let key =
-            ArrayKey { number: self.number, row_group: 0, source: source.clone(), expression: expression.cloned() };
+        let schema = self.batch.schema_ref();
+        let key = ArrayKey::new(self.number, 0, schema.field(source.column()).name(), source, expression);
         self.cache.array(key, make)
     }
 }
