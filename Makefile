@@ -5,14 +5,14 @@ VENV := $(TARGET)/python-venv
 # apt needs root; without it, what is missing is named and the user installs it.
 APT := $(shell [ "$$(id -u)" = 0 ] && echo apt-get || echo sudo -n apt-get)
 
-.PHONY: help run build test lint unit blackbox oracle bench bench-peers score reference clean-data
+.PHONY: help run build test lint unit blackbox oracle bench score reference clean-data
 
 help:
 	@echo "make run     build, then start Turnstone with an agent for this machine"
 	@echo "make test    build, then run all tests"
 	@echo "make lint    formatting and clippy"
-	@echo "make bench   measure ingestion and the sample queries; writes docs/performance.md"
-	@echo "make bench-peers   the same beside DuckDB and ClickHouse, where ../shared is; writes docs/performance-peers.md"
+	@echo "make bench   measure it all, beside DuckDB and ClickHouse where ../shared is; needs some 60 GB of disk;"
+	@echo "             writes docs/performance.md"
 	@echo "make reference   render docs/reference from the specifications"
 	@echo "make score   score the query language against ../shared/conformance, where it is there"
 
@@ -63,19 +63,17 @@ $(VENV)/ready: tests/requirements.txt
 	$(VENV)/bin/pip install -q -r tests/requirements.txt
 	@touch $@
 
-bench:
+# Only the tool in ../shared needs the peers.
+bench: $(if $(wildcard ../shared/tools/side_by_side.py),$(TARGET)/peers-venv/ready)
 	cargo build --release --locked --workspace
-	python3 bench/bench.py --bin $(TARGET)/release --out docs/performance.md
+	python3 bench/bench.py --bin $(TARGET)/release --python $(TARGET)/peers-venv/bin/python --work $(TARGET)/bench \
+		--results $(TARGET)/bench/results --out docs/performance.md
 
 $(TARGET)/peers-venv/ready:
+	@python3 -c 'import ensurepip, venv' 2>/dev/null || ($(APT) update -q && $(APT) install -y -q python3-venv)
 	python3 -m venv $(TARGET)/peers-venv
 	$(TARGET)/peers-venv/bin/pip install -q duckdb chdb numpy pyarrow
 	@touch $@
-
-bench-peers: $(TARGET)/peers-venv/ready
-	cargo build --release --locked --workspace
-	python3 bench/peers.py --bin $(TARGET)/release --python $(TARGET)/peers-venv/bin/python --work $(TARGET)/peers \
-		--out docs/performance-peers.md
 
 score: build
 	python3 bench/score.py --bin $(TARGET)/debug

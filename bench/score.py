@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 
-from bench import Server
+from turnstone import Server
 
 SHARED = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "shared")
 

@@ -3,7 +3,7 @@
 //! Columns are kept as they are held ([`engine::columnar`]), and so is what was computed from their dictionaries. All
 //! of it can be read or computed again; what has not been asked for lately makes room for what is.
 
-use crate::error::{Result, at};
+use crate::error::{Error, Result, at};
 use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::physical_plan::PhysicalExpr;
@@ -123,9 +123,15 @@ impl std::fmt::Debug for SegmentCache {
 }
 
 impl Footer {
-    fn read(path: &Path) -> Result<Footer> {
+    /// Reads the footer of a file.
+    pub fn read(path: &Path) -> Result<Footer> {
         let file = File::open(path).map_err(at(path))?;
-        let as_stored = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new().with_skip_arrow_metadata(true))?;
+        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+        let as_stored = ArrowReaderMetadata::load(&file, options).map_err(|e| Error::Damaged {
+            path: path.to_owned(),
+            offset: file.metadata().map_or(0, |metadata| metadata.len()),
+            problem: format!("its footer cannot be read: {e}"),
+        })?;
         let fields = as_stored.schema().fields().iter().map(|field| match field.data_type() {
             DataType::Utf8 => Field::new(field.name(), DataType::Utf8View, true),
             other => Field::new(field.name(), other.clone(), true),

@@ -1,6 +1,7 @@
 //! Which databases and tables there are: one small JSON file, replaced as a whole.
 
 use crate::error::{Error, Result, at};
+use crate::layout::Layout;
 use engine::Column;
 use kql::Type;
 use serde::{Deserialize, Serialize};
@@ -9,8 +10,11 @@ use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
-/// The version of everything below the data folder. Raised when a file's meaning changes.
-pub(crate) const FORMAT_VERSION: u32 = 1;
+/// The version of the catalog. Raised when its meaning changes, so that an older program does not misread it. Version 2
+/// keeps the order in which columns were added, and what is kept how long.
+const FORMAT_VERSION: u32 = 2;
+/// Older ones are read, and written anew with the next change.
+const FORMAT_VERSION_MIN: u32 = 1;
 const FILE_NAME: &str = "catalog.json";
 const NAME_LENGTH_MAX: usize = 128;
 
@@ -32,6 +36,12 @@ pub(crate) struct DatabaseEntry {
     pub tables: BTreeMap<String, TableEntry>,
     #[serde(default)]
     pub functions: BTreeMap<String, FunctionEntry>,
+    /// For tables that have none of their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention_days: Option<u32>,
+    /// The bytes that may come in a day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub daily_quota_bytes: Option<u64>,
 }
 
 /// What people say about a table or a function, for those who look for it.
@@ -65,16 +75,21 @@ impl FunctionEntry {
     }
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Default, Clone, Serialize, Deserialize)]
 pub(crate) struct TableEntry {
     /// The folder below the database's; a table that is dropped and made again gets a new one.
     pub folder: String,
-    /// Name and Kusto type of each column.
+    /// Name and Kusto type of each column, in the order in which they are shown.
     pub columns: Vec<(String, String)>,
+    /// The names in the order in which they were added, where that is another.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub added: Vec<String>,
     #[serde(default)]
     pub notes: Notes,
     #[serde(default)]
     pub mappings: Vec<MappingEntry>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention_days: Option<u32>,
 }
 
 /// An ingestion mapping of a table.
@@ -88,19 +103,24 @@ pub struct MappingEntry {
 }
 
 impl TableEntry {
-    pub fn new(folder: String, columns: &[Column]) -> TableEntry {
-        let mut entry = TableEntry { folder, columns: Vec::new(), notes: Notes::default(), mappings: Vec::new() };
-        entry.set_columns(columns);
+    pub fn new(folder: String, layout: &Layout) -> TableEntry {
+        let mut entry = TableEntry { folder, ..TableEntry::default() };
+        entry.set_layout(layout);
         entry
     }
 
-    pub fn set_columns(&mut self, columns: &[Column]) {
-        self.columns = columns.iter().map(|c| (c.name.clone(), c.column_type.name().to_owned())).collect();
+    pub fn set_layout(&mut self, layout: &Layout) {
+        self.columns = layout.columns.iter().map(|c| (c.name.clone(), c.column_type.name().to_owned())).collect();
+        self.added = layout.names_as_added();
+        if self.columns.iter().map(|(name, _)| name).eq(&self.added) {
+            self.added.clear();
+        }
     }
 
-    pub fn columns(&self) -> Vec<Column> {
+    pub fn layout(&self) -> Layout {
         let column = |(name, of): &(String, String)| Column::new(name, Type::from_name(of).unwrap_or(Type::String));
-        self.columns.iter().map(column).collect()
+        let columns: Vec<Column> = self.columns.iter().map(column).collect();
+        if self.added.is_empty() { Layout::new(columns) } else { Layout::of_names(columns, &self.added) }
     }
 }
 
@@ -126,10 +146,12 @@ impl CatalogFile {
         let damaged =
             |error: serde_json::Error| Error::Damaged { path: path.clone(), offset: 0, problem: error.to_string() };
         let found = serde_json::from_slice::<Version>(&text).map_err(damaged)?.format_version;
-        if found != FORMAT_VERSION {
+        if !(FORMAT_VERSION_MIN..=FORMAT_VERSION).contains(&found) {
             return Err(Error::FormatVersion { path, found, supported: FORMAT_VERSION });
         }
-        serde_json::from_slice(&text).map_err(damaged)
+        let mut catalog: CatalogFile = serde_json::from_slice(&text).map_err(damaged)?;
+        catalog.format_version = FORMAT_VERSION;
+        Ok(catalog)
     }
 
     /// Replaces the file; when this returns, the new one is on disk.

@@ -1,47 +1,32 @@
 //! A table's files: a Delta Lake table, partitioned by day.
 //!
-//! The Parquet files are written here; deltalake keeps the transaction log. A flush is one commit that carries,
+//! deltalake keeps the transaction log; the Parquet files are our own ([`crate::table_file`]). A flush is one commit that carries,
 //! as its application transaction, the sequence number of the last log record it holds, so that a flush that is
 //! repeated after a crash is recognised.
 
 use crate::catalog_file::sync_folder;
 use crate::error::{Error, Result, at};
-use crate::storage::{DAY_COLUMN, declared_schema, delta_fields, to_stored};
-use arrow::array::{Array, AsArray, Int64Array, RecordBatch};
-use arrow::compute::{concat_batches, sort_to_indices, take_record_batch};
-use arrow::datatypes::Int64Type;
+use crate::layout::Layout;
+use crate::storage::{DAY_COLUMN, delta_fields};
+use crate::table_file::{DataFile, Written, discard, write_files};
+use arrow::array::RecordBatch;
 use deltalake_core::kernel::transaction::{CommitBuilder, CommitProperties};
-use deltalake_core::kernel::{Action, Add, MetadataExt, Transaction};
+use deltalake_core::kernel::{Action, LogicalFileView, MetadataExt, Transaction};
 use deltalake_core::operations::create::CreateBuilder;
+use deltalake_core::protocol::checkpoints::cleanup_expired_logs_for;
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
 use deltalake_core::{DeltaTable, DeltaTableBuilder, DeltaTableError, ensure_table_uri};
-use engine::Column;
-use kql::datetime::{from_unix_micros, to_unix_micros};
-use kql::timespan::TICKS_PER_DAY;
-use kql::{Type, datetime};
-use parquet::arrow::ArrowWriter;
-use parquet::basic::{Compression, ZstdLevel};
-use parquet::file::properties::WriterProperties;
-use std::collections::{BTreeMap, HashMap};
+use kql::datetime::to_unix_micros;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The name under which flushes record their sequence number in the Delta log.
 const APPLICATION: &str = "turnstone";
-const ROW_GROUP_ROWS: usize = 128 * 1024;
-/// Files that are out of a table stay this long for the queries that read them.
-const QUERY_DURATION_MAX: Duration = Duration::from_secs(600);
-/// The column whose day partitions a table.
-pub(crate) const TIME_COLUMN: &str = "TimeGenerated";
-
-/// A live file of a table.
-#[derive(Debug, Clone)]
-pub(crate) struct DataFile {
-    pub path: PathBuf,
-    /// The least and greatest [`TIME_COLUMN`], in ticks, rounded outward to the µs.
-    pub times: Option<(i64, i64)>,
-}
+/// The folder of a dropped table stays this long for the queries that read it: no query may take longer.
+const QUERY_DURATION_MAX: Duration = Duration::from_secs(60 * 60);
 
 pub(crate) struct DeltaFiles {
     folder: PathBuf,
@@ -56,14 +41,14 @@ pub(crate) struct DeltaFiles {
 
 impl DeltaFiles {
     /// Makes a new table in `folder`.
-    pub async fn create(folder: &Path, columns: &[Column]) -> Result<DeltaFiles> {
+    pub async fn create(folder: &Path, layout: &Layout) -> Result<DeltaFiles> {
         let location = folder.to_str().ok_or_else(|| Error::BadName(folder.display().to_string()))?;
         let parents: Vec<&Path> = folder.ancestors().skip(1).take(3).collect();
         std::fs::create_dir_all(folder).map_err(at(folder))?;
         ensure_table_uri(location)?;
         let table = CreateBuilder::new()
             .with_location(location)
-            .with_columns(delta_fields(columns)?)
+            .with_columns(delta_fields(layout)?)
             .with_partition_columns([DAY_COLUMN])
             .with_save_mode(SaveMode::ErrorIfExists)
             .with_commit_properties(CommitProperties::default().with_max_retries(0))
@@ -102,7 +87,13 @@ impl DeltaFiles {
         self.table.update_state().await?;
         let snapshot = self.table.snapshot()?;
         let flushed = snapshot.transaction_version(self.table.log_store().as_ref(), APPLICATION).await?;
-        self.files = snapshot.log_data().into_iter().map(|f| data_file(&self.folder, &f)).collect();
+        let known: HashMap<PathBuf, DataFile> = self.files.drain(..).map(|f| (f.path().to_owned(), f)).collect();
+        let file = |view: LogicalFileView| {
+            let path = self.folder.join(view.path().as_ref());
+            // What is known already is held by queries; there must not be another of it.
+            known.get(&path).cloned().unwrap_or_else(|| DataFile::of_log(path, &view))
+        };
+        self.files = snapshot.log_data().into_iter().map(file).collect();
         self.flushed = flushed.and_then(|v| u64::try_from(v).ok()).unwrap_or(0);
         sync_log(&self.folder, self.table.version().unwrap_or(0))?;
         self.is_uncertain = false;
@@ -110,6 +101,7 @@ impl DeltaFiles {
     }
 
     fn remove_orphans(&self) -> Result<()> {
+        let known: HashSet<&Path> = self.files.iter().map(DataFile::path).collect();
         for entry in std::fs::read_dir(&self.folder).map_err(at(&self.folder))? {
             let day = entry.map_err(at(&self.folder))?.path();
             let is_day = day.file_name().and_then(|n| n.to_str()).is_some_and(|n| n.starts_with(DAY_COLUMN));
@@ -118,7 +110,7 @@ impl DeltaFiles {
             }
             for entry in std::fs::read_dir(&day).map_err(at(&day))? {
                 let path = entry.map_err(at(&day))?.path();
-                if path.extension().is_some_and(|e| e == "parquet") && !self.files.iter().any(|f| f.path == path) {
+                if path.extension().is_some_and(|e| e == "parquet") && !known.contains(path.as_path()) {
                     tracing::info!(path = %path.display(), "removed a data file that no commit names");
                     std::fs::remove_file(&path).map_err(at(&path))?;
                 }
@@ -129,7 +121,7 @@ impl DeltaFiles {
 
     /// Writes rows to new files and commits them, as everything up to `sequence`. When a flush is repeated whose
     /// commit stands, nothing is written.
-    pub async fn flush(&mut self, columns: &[Column], batches: Vec<RecordBatch>, sequence: u64) -> Result<()> {
+    pub async fn flush(&mut self, layout: &Arc<Layout>, batches: Vec<RecordBatch>, sequence: u64) -> Result<()> {
         if self.is_uncertain {
             self.settle().await?;
         }
@@ -137,7 +129,7 @@ impl DeltaFiles {
             return Ok(());
         }
         let folder = self.folder.clone();
-        let owned = columns.to_vec();
+        let owned = layout.clone();
         let written = tokio::task::spawn_blocking(move || write_files(&folder, &owned, batches))
             .await
             .map_err(|e| Error::Stopped(e.to_string()))??;
@@ -148,7 +140,7 @@ impl DeltaFiles {
         let mut actions: Vec<Action> = Vec::new();
         let snapshot = self.table.snapshot()?;
         let known = snapshot.schema();
-        let added: Vec<_> = delta_fields(columns)?.into_iter().filter(|f| known.field(f.name()).is_none()).collect();
+        let added: Vec<_> = delta_fields(layout)?.into_iter().filter(|f| known.field(f.name()).is_none()).collect();
         if !added.is_empty() {
             let schema = known.add(added).map_err(|e| DeltaTableError::generic(e.to_string()))?;
             let metadata = snapshot.metadata().clone().with_schema(&schema);
@@ -165,9 +157,7 @@ impl DeltaFiles {
             // The commit may stand all the same; files are removed only when it is known not to.
             self.settle().await?;
             if self.flushed < sequence {
-                for file in written {
-                    let _ = std::fs::remove_file(&file.file.path);
-                }
+                discard(written);
                 return Err(error);
             }
             return Ok(());
@@ -203,32 +193,72 @@ impl DeltaFiles {
         Ok(())
     }
 
-    /// Takes files out of the table. They stay on the disk for queries that read them; see [`unlink_later`].
-    pub async fn remove(&mut self, gone: &[PathBuf]) -> Result<()> {
+    /// Puts files in the place of others, in one commit. The others go from the disk once nobody reads them. Where the
+    /// rows are the same in another arrangement, `is_change` is false. When this fails, nothing has changed.
+    pub async fn replace(&mut self, gone: &[DataFile], written: Vec<Written>, is_change: bool) -> Result<()> {
+        let (paths, added): (HashSet<&Path>, Vec<DataFile>) =
+            (gone.iter().map(DataFile::path).collect(), written.iter().map(|w| w.file.clone()).collect());
+        let outcome = self.commit_replacement(&paths, &written, is_change).await;
+        if let Err(error) = outcome {
+            self.settle().await?;
+            let stands = !self.files.iter().any(|file| paths.contains(file.path()));
+            if !stands {
+                discard(written);
+                return Err(error);
+            }
+        } else {
+            self.files.retain(|file| !paths.contains(file.path()));
+            self.files.extend(added);
+        }
+        gone.iter().for_each(|file| file.stored.doom());
+        Ok(())
+    }
+
+    async fn commit_replacement(&mut self, gone: &HashSet<&Path>, written: &[Written], is_change: bool) -> Result<()> {
         if self.is_uncertain {
             self.settle().await?;
         }
-        let is_gone =
-            |view: &deltalake_core::kernel::LogicalFileView| gone.contains(&self.folder.join(view.path().as_ref()));
+        let is_gone = |view: &LogicalFileView| gone.contains(self.folder.join(view.path().as_ref()).as_path());
         let views = self.table.snapshot()?.log_data().into_iter();
-        let removes: Vec<Action> = views.filter(is_gone).map(|v| Action::Remove(v.remove_action(true))).collect();
+        let mut actions: Vec<Action> =
+            views.filter(is_gone).map(|view| Action::Remove(view.remove_action(is_change))).collect();
+        if actions.len() != gone.len() {
+            return Err(Error::Stopped("files that were to be replaced are gone".to_owned()));
+        }
+        let add = |one: &Written| Action::Add(deltalake_core::kernel::Add { data_change: is_change, ..one.add.clone() });
+        actions.extend(written.iter().map(add));
+        let operation = match is_change {
+            true => DeltaOperation::Delete { predicate: None },
+            false => DeltaOperation::Optimize { predicate: None, target_size: 0 },
+        };
         let properties = CommitProperties::default().with_cleanup_expired_logs(Some(false));
-        self.commit(properties, removes, DeltaOperation::Delete { predicate: None }).await?;
-        self.files.retain(|f| !gone.contains(&f.path));
-        Ok(())
+        self.commit(properties, actions, operation).await
+    }
+
+    /// Removes what a checkpoint has made superfluous in the Delta log and is older than `cutoff_ticks`.
+    pub async fn cut_log(&self, cutoff_ticks: i64) -> Result<usize> {
+        let log = self.folder.join("_delta_log");
+        // What is removed must not be needed by a checkpoint that a power failure would take.
+        for entry in std::fs::read_dir(&log).map_err(at(&log))? {
+            let path = entry.map_err(at(&log))?.path();
+            if path.extension().is_some_and(|extension| extension == "parquet") {
+                File::open(&path).and_then(|file| file.sync_all()).map_err(at(&path))?;
+            }
+        }
+        sync_folder(&log)?;
+        let version = self.table.version().unwrap_or(0);
+        let cutoff = to_unix_micros(cutoff_ticks) / 1000;
+        Ok(cleanup_expired_logs_for(version, self.table.log_store().as_ref(), cutoff, None).await?)
     }
 }
 
-/// Removes files and folders from the disk once no query that was planned before can still read them. What a stop
-/// leaves is removed at the next start.
-pub(crate) fn unlink_later(paths: Vec<PathBuf>) {
+/// Removes a folder from the disk once no query that was planned before can still read it. What a stop leaves is
+/// removed at the next start.
+pub(crate) fn unlink_later(folder: PathBuf) {
     tokio::spawn(async move {
         tokio::time::sleep(QUERY_DURATION_MAX).await;
-        for path in paths {
-            let removed = if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
-            if let Err(error) = removed {
-                tracing::warn!(path = %path.display(), %error, "a file that is no longer needed was not removed");
-            }
+        if let Err(error) = std::fs::remove_dir_all(&folder) {
+            tracing::warn!(path = %folder.display(), %error, "a folder that is no longer needed was not removed");
         }
     });
 }
@@ -239,123 +269,4 @@ fn sync_log(folder: &Path, version: u64) -> Result<()> {
     let path = log.join(format!("{version:020}.json"));
     File::open(&path).and_then(|f| f.sync_all()).map_err(at(&path))?;
     sync_folder(&log)
-}
-
-fn data_file(folder: &Path, view: &deltalake_core::kernel::LogicalFileView) -> DataFile {
-    let stats: Option<serde_json::Value> = view.stats().and_then(|s| serde_json::from_str(&s).ok());
-    let time = |which: &str| {
-        let text = stats.as_ref()?.get(which)?.get(TIME_COLUMN)?.as_str()?.to_owned();
-        datetime::parse(&text)
-    };
-    // Statistics are cut to the millisecond.
-    let millisecond = kql::timespan::TICKS_PER_MILLISECOND;
-    let times = time("minValues").zip(time("maxValues")).map(|(least, greatest)| (least, greatest + millisecond));
-    DataFile { path: folder.join(view.path().as_ref()), times }
-}
-
-struct Written {
-    add: Add,
-    file: DataFile,
-}
-
-/// Writes one file for each day that the rows fall on.
-fn write_files(folder: &Path, columns: &[Column], mut batches: Vec<RecordBatch>) -> Result<Vec<Written>> {
-    batches.retain(|b| b.num_rows() > 0);
-    let Some(schema) = batches.first().map(RecordBatch::schema) else { return Ok(Vec::new()) };
-    let today = datetime::now() / TICKS_PER_DAY;
-    let time = columns.iter().position(|c| c.name == TIME_COLUMN && c.column_type == Type::DateTime);
-    let Some(time) = time else {
-        let all = concat_batches(&schema, &batches)?;
-        return Ok(vec![write_file(folder, columns, &all, today, None)?]);
-    };
-    // Batches that are in order among themselves, as those of a single sender are, leave nothing to sort.
-    let first_time = |b: &RecordBatch| b.column(time).as_primitive::<Int64Type>().iter().next().flatten();
-    batches.sort_by_key(first_time);
-    let mut all = concat_batches(&schema, &batches)?;
-    drop(batches);
-    if !is_sorted(all.column(time).as_primitive()) {
-        let order = sort_to_indices(all.column(time), None, None)?;
-        all = take_record_batch(&all, &order)?;
-    }
-    // Nulls are first and of today.
-    let ticks: &Int64Array = all.column(time).as_primitive();
-    let mut days: BTreeMap<i64, Vec<RecordBatch>> = BTreeMap::new();
-    let nulls = ticks.null_count();
-    if nulls > 0 {
-        days.entry(today).or_default().push(all.slice(0, nulls));
-    }
-    let mut from = nulls;
-    while from < ticks.len() {
-        let day = ticks.value(from) / TICKS_PER_DAY;
-        let count = ticks.values()[from..].partition_point(|t| *t / TICKS_PER_DAY <= day);
-        days.entry(day).or_default().push(all.slice(from, count));
-        from += count;
-    }
-    let mut written = Vec::with_capacity(days.len());
-    for (day, parts) in days {
-        let of_day = concat_batches(&schema, &parts)?;
-        written.push(write_file(folder, columns, &of_day, day, Some(time))?);
-    }
-    Ok(written)
-}
-
-/// Whether times are in order, nulls first.
-fn is_sorted(ticks: &Int64Array) -> bool {
-    let nulls = ticks.null_count();
-    (0..nulls).all(|row| ticks.is_null(row)) && ticks.values()[nulls..].is_sorted()
-}
-
-fn write_file(folder: &Path, columns: &[Column], rows: &RecordBatch, day: i64, time: Option<usize>) -> Result<Written> {
-    let (year, month, date) = datetime::civil_from_days(day);
-    let day_text = format!("{year:04}-{month:02}-{date:02}");
-    let relative = format!("{DAY_COLUMN}={day_text}/part-{}.parquet", uuid::Uuid::new_v4());
-    let path = folder.join(&relative);
-    let parent = folder.join(format!("{DAY_COLUMN}={day_text}"));
-    let is_new = !parent.exists();
-    std::fs::create_dir_all(&parent).map_err(at(&parent))?;
-    let properties = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
-        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
-        .build();
-    let file = File::create(&path).map_err(at(&path))?;
-    let stored = to_stored(columns, rows)?;
-    let mut writer = ArrowWriter::try_new(file, declared_schema(&stored), Some(properties))?;
-    writer.write(&stored)?;
-    let file = writer.into_inner()?;
-    file.sync_all().map_err(at(&path))?;
-    let size_bytes = file.metadata().map_err(at(&path))?.len();
-    sync_folder(&parent)?;
-    if is_new {
-        sync_folder(folder)?;
-    }
-    let times = time.and_then(|i| {
-        let ticks = rows.column(i).as_primitive::<Int64Type>();
-        let (least, greatest) = (arrow::compute::min(ticks)?, arrow::compute::max(ticks)?);
-        Some((from_unix_micros(to_unix_micros(least)), from_unix_micros(to_unix_micros(greatest)) + 10))
-    });
-    let add = Add {
-        path: relative,
-        partition_values: HashMap::from([(DAY_COLUMN.to_owned(), Some(day_text))]),
-        size: i64::try_from(size_bytes).unwrap_or(i64::MAX),
-        modification_time: to_unix_micros(datetime::now()) / 1000,
-        data_change: true,
-        stats: Some(statistics(rows.num_rows(), times)),
-        ..Default::default()
-    };
-    Ok(Written { add, file: DataFile { path, times } })
-}
-
-/// The statistics that readers of Delta prune by: the row count and the span of time, cut to the millisecond.
-fn statistics(rows: usize, times: Option<(i64, i64)>) -> String {
-    let mut stats = serde_json::json!({ "numRecords": rows });
-    if let Some((least, greatest)) = times {
-        let text = |ticks: i64| {
-            let cut = ticks - ticks % kql::timespan::TICKS_PER_MILLISECOND;
-            let full = datetime::format(cut);
-            format!("{}Z", &full[..full.len() - 5])
-        };
-        stats["minValues"] = serde_json::json!({ TIME_COLUMN: text(least) });
-        stats["maxValues"] = serde_json::json!({ TIME_COLUMN: text(greatest) });
-    }
-    stats.to_string()
 }

@@ -45,6 +45,14 @@ pub enum Error {
     /// More rows wait in memory than the configured bound; try again later.
     #[error("too many rows wait to be stored; try again in a few seconds")]
     Overloaded,
+    /// A database has taken what its owner lets it take in a day.
+    #[error(
+        "the database '{database}' has taken its {quota_bytes} bytes of this day; it takes more from midnight UTC on, or when its daily quota is raised"
+    )]
+    QuotaReached { database: String, quota_bytes: u64 },
+    /// The disk has no room for more rows; what was acknowledged is safe. Rows are taken again once there is room.
+    #[error("the disk is full: {0}")]
+    DiskFull(String),
     /// The writer has stopped, after a failure of the disk or at shutdown.
     #[error("the workspace takes no more rows: {0}")]
     Stopped(String),

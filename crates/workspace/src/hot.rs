@@ -9,6 +9,7 @@ use engine::Column;
 use engine::types::arrow_schema;
 use kql::Type;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Batches are merged up to this size; larger ones are left as they are.
 const MERGED_ROWS_MAX: usize = 64 * 1024;
@@ -24,10 +25,10 @@ pub(crate) struct HotRows {
     chunks: Vec<Chunk>,
     pub rows: usize,
     pub bytes: usize,
-    /// When the oldest of them came, in ticks.
-    pub since_ticks: Option<i64>,
-    /// When the newest of them came, in ticks.
-    pub newest_ticks: i64,
+    /// When the oldest of them came.
+    pub since: Option<Instant>,
+    /// When the newest of them came.
+    pub newest: Option<Instant>,
 }
 
 #[derive(Debug, Clone)]
@@ -47,10 +48,10 @@ impl Chunk {
 }
 
 impl HotRows {
-    pub fn push(&mut self, sequence: u64, batch: RecordBatch, now_ticks: i64) {
+    pub fn push(&mut self, sequence: u64, batch: RecordBatch, now: Instant) {
         self.rows += batch.num_rows();
-        self.since_ticks.get_or_insert(now_ticks);
-        self.newest_ticks = now_ticks;
+        self.since.get_or_insert(now);
+        self.newest = Some(now);
         let is_loose = held_bytes(&batch) > 2 * value_bytes(&batch) + UNUSED_BYTES_MAX;
         let batch = if is_loose { compacted(&batch).unwrap_or(batch) } else { batch };
         let chunk = Chunk::new(sequence, batch);
@@ -168,15 +169,15 @@ mod tests {
         let mut hot = HotRows::default();
         for sequence in 1..=1000 {
             let text = format!("row {sequence} has a text that is long enough for a buffer");
-            hot.push(sequence, batch(StringViewArray::from_iter_values([text])), 0);
+            hot.push(sequence, batch(StringViewArray::from_iter_values([text])), Instant::now());
         }
         assert!(hot.batches().len() <= 12, "{} batches", hot.batches().len());
         assert_eq!((hot.rows, hot.last_sequence()), (1000, Some(1000)));
         assert!((60_000..200_000).contains(&hot.bytes), "{} bytes", hot.bytes);
         let large = batch(StringViewArray::from_iter_values((0..20_000).map(|i| format!("{i:0>100}"))));
         let before = hot.batches().len();
-        hot.push(1001, large.clone(), 0);
-        hot.push(1002, large, 0);
+        hot.push(1001, large.clone(), Instant::now());
+        hot.push(1002, large, Instant::now());
         assert_eq!(hot.batches().len(), before + 2);
         assert!((4_000_000..10_000_000).contains(&hot.bytes), "{} bytes", hot.bytes);
     }
@@ -185,7 +186,7 @@ mod tests {
     fn a_few_rows_do_not_keep_the_buffers_of_many() {
         let many = StringViewArray::from_iter_values((0..20_000).map(|i| format!("{i:0>100}")));
         let mut hot = HotRows::default();
-        hot.push(1, batch(many).slice(5, 3), 0);
+        hot.push(1, batch(many).slice(5, 3), Instant::now());
         assert!(hot.bytes < 10_000, "{} bytes", hot.bytes);
     }
 }

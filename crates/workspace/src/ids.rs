@@ -24,15 +24,29 @@ pub(crate) struct RecentIds {
 }
 
 impl RecentIds {
-    /// Reads the ids of `day` and the day before, and forgets older ones.
+    /// Reads the ids of `day` and the day before, and forgets older ones. There are later ones where the clock has been
+    /// set back: they count among those of the day before.
     pub fn open(data: &Path, day: i64) -> Result<RecentIds> {
         let folder = data.join("ids");
         std::fs::create_dir_all(&folder).map_err(at(&folder))?;
         let mut ids = RecentIds { folder, day, today: HashSet::new(), yesterday: HashSet::new(), unsaved: Vec::new() };
         ids.today = ids.read(day)?;
-        ids.yesterday = ids.read(day - 1)?;
         ids.forget_old()?;
+        for other in ids.days()?.into_iter().filter(|other| *other != day) {
+            let read = ids.read(other)?;
+            ids.yesterday.extend(read);
+        }
         Ok(ids)
+    }
+
+    /// The days that there are files of.
+    fn days(&self) -> Result<Vec<i64>> {
+        let mut days = Vec::new();
+        for entry in std::fs::read_dir(&self.folder).map_err(at(&self.folder))? {
+            let path = entry.map_err(at(&self.folder))?.path();
+            days.extend(path.file_stem().and_then(|s| s.to_str()).and_then(|s| s.parse::<i64>().ok()));
+        }
+        Ok(days)
     }
 
     fn path(&self, day: i64) -> PathBuf {
@@ -50,12 +64,9 @@ impl RecentIds {
     }
 
     fn forget_old(&self) -> Result<()> {
-        for entry in std::fs::read_dir(&self.folder).map_err(at(&self.folder))? {
-            let path = entry.map_err(at(&self.folder))?.path();
-            let day = path.file_stem().and_then(|s| s.to_str()).and_then(|s| s.parse::<i64>().ok());
-            if day.is_some_and(|d| d < self.day - 1) {
-                std::fs::remove_file(&path).map_err(at(&path))?;
-            }
+        for old in self.days()?.into_iter().filter(|day| *day < self.day - 1) {
+            let path = self.path(old);
+            std::fs::remove_file(&path).map_err(at(&path))?;
         }
         Ok(())
     }
@@ -66,12 +77,15 @@ impl RecentIds {
             return Ok(());
         }
         self.save()?;
-        let old = std::mem::take(&mut self.today);
-        let is_next = day == self.day + 1;
+        // What was known a moment ago stays known, wherever the clock has jumped to.
+        let before = std::mem::take(&mut self.today);
+        if day < self.day {
+            self.yesterday.extend(before);
+        } else {
+            self.yesterday = before;
+        }
         self.day = day;
-        // After a jump of the clock the files of the days around it are the best there is.
         self.today = self.read(day)?;
-        self.yesterday = if is_next { old } else { self.read(day - 1)? };
         self.forget_old()
     }
 
@@ -108,5 +122,40 @@ impl RecentIds {
         sync_folder(&self.folder)?;
         self.unsaved.clear();
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stored(data: &Path, day: i64, id: u128) -> RecentIds {
+        let mut ids = RecentIds::open(data, day).expect("opened");
+        ids.insert(id);
+        ids.logged(&[id]);
+        ids.save().expect("saved");
+        ids
+    }
+
+    #[test]
+    fn ids_are_known_that_day_and_the_next() {
+        let data = tempfile::tempdir().expect("a folder");
+        let mut ids = stored(data.path(), 100, 7);
+        for (day, is_known) in [(100, true), (101, true), (102, false)] {
+            ids.advance(day).expect("advanced");
+            assert_eq!(ids.contains(7), is_known, "day {day}");
+        }
+    }
+
+    #[test]
+    fn ids_stay_known_when_the_clock_is_set_back() {
+        let data = tempfile::tempdir().expect("a folder");
+        let mut ids = stored(data.path(), 100, 7);
+        for day in [97, 98, 100] {
+            ids.advance(day).expect("advanced");
+            assert!(ids.contains(7), "day {day}");
+        }
+        drop(ids);
+        assert!(RecentIds::open(data.path(), 97).expect("opened").contains(7), "and at the next start");
     }
 }

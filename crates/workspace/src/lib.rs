@@ -8,26 +8,35 @@
 //! This crate knows databases, tables and rows; what the rows mean is not its business.
 
 mod admission;
+mod books;
 mod cache;
 mod catalog_file;
+mod compact;
 mod delta;
 mod error;
 pub mod format;
 mod hot;
 mod ids;
+mod layout;
 mod log;
 mod machine;
+mod maintain;
 mod rows;
 mod scan;
 mod segments;
 mod storage;
 mod store;
+mod table;
+mod table_file;
 mod text_column;
+mod usage;
 mod writer;
 
 pub use admission::Admission;
+pub use books::Note;
 pub use catalog_file::{FunctionEntry, MappingEntry, Notes, TableSchema};
 pub use error::{Error, Result};
+pub use maintain::{Deleted, Retention};
 pub use rows::{BatchBuilder, Reject};
 pub use store::{Options, TableInfo, Workspaces};
 pub use writer::{Append, Appended, EventId};

@@ -7,7 +7,7 @@
 //! A bad frame at the end of the last segment was cut off before it was acknowledged; it is dropped, and the segment
 //! is cut there. A bad frame with a good one behind it is damage: an error that names the place.
 
-use crate::catalog_file::{FORMAT_VERSION, sync_folder};
+use crate::catalog_file::sync_folder;
 use crate::error::{Error, Result, at};
 use arrow::array::RecordBatch;
 use arrow::ipc::reader::StreamReader;
@@ -17,6 +17,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{IoSlice, Read, Write};
 use std::path::{Path, PathBuf};
 
+/// Raised when the meaning of a segment changes.
+const FORMAT_VERSION: u32 = 1;
 const SEGMENT_MAGIC: [u8; 4] = *b"TSLG";
 const FRAME_MAGIC: [u8; 4] = *b"TSFR";
 /// Magic, format version, and the next sequence number when the segment was made.

@@ -1,9 +1,9 @@
 //! A table as queries read it: its files and its hot rows, as one.
 
 use crate::cache::SegmentCache;
-use crate::delta::{DataFile, TIME_COLUMN};
-use crate::segments::{FileSegment, HotSegment, Layout};
-use crate::storage::{stored_columns, ticks_places};
+use crate::layout::Layout;
+use crate::segments::{FileSegment, HotSegment};
+use crate::table_file::{DataFile, TIME_COLUMN};
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::catalog::{Session, TableProvider};
@@ -12,15 +12,13 @@ use datafusion::logical_expr::expr::BinaryExpr;
 use datafusion::logical_expr::{Expr, Operator, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::scalar::ScalarValue;
-use engine::Column;
 use engine::columnar::{Segment, SegmentScan};
-use engine::types::arrow_schema;
 use std::sync::Arc;
 
 /// The rows of a table at one moment.
 #[derive(Debug)]
-pub(crate) struct TableSnapshot {
-    pub columns: Vec<Column>,
+pub(crate) struct WorkspaceTable {
+    pub layout: Arc<Layout>,
     pub files: Arc<Vec<DataFile>>,
     /// The rows in memory in pieces, each with a number that no others have.
     pub hot: Vec<(u64, RecordBatch)>,
@@ -28,32 +26,14 @@ pub(crate) struct TableSnapshot {
     pub cache: SegmentCache,
 }
 
-#[derive(Debug)]
-pub(crate) struct WorkspaceTable {
-    layout: Arc<Layout>,
-    files: Arc<Vec<DataFile>>,
-    hot: Vec<(u64, RecordBatch)>,
-    cache: SegmentCache,
-}
-
 impl WorkspaceTable {
-    pub fn new(snapshot: TableSnapshot) -> WorkspaceTable {
-        let layout = Layout {
-            stored: stored_columns(&snapshot.columns),
-            places: ticks_places(&snapshot.columns),
-            schema: arrow_schema(&snapshot.columns),
-            columns: snapshot.columns,
-        };
-        WorkspaceTable { layout: Arc::new(layout), files: snapshot.files, hot: snapshot.hot, cache: snapshot.cache }
-    }
-
     /// The segments that may hold rows of a span of time, in ticks.
     fn segments(&self, (least, greatest): (i64, i64)) -> Result<Vec<Arc<dyn Segment>>> {
         let mut segments: Vec<Arc<dyn Segment>> = Vec::new();
         let time = self.layout.columns.iter().position(|column| column.name == TIME_COLUMN);
         let is_live = |times: Option<(i64, i64)>| times.is_none_or(|(from, to)| from <= greatest && to >= least);
         for file in self.files.iter().filter(|file| is_live(file.times)) {
-            let of_file = FileSegment::of_file(&self.layout, &file.path, &self.cache);
+            let of_file = FileSegment::of_file(&self.layout, file, &self.cache);
             for segment in of_file.map_err(|e| DataFusionError::External(Box::new(e)))? {
                 let bounds = time.and_then(|time| segment.bounds(time));
                 if is_live(bounds.map(|bounds| (bounds.least, bounds.greatest))) {

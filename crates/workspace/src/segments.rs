@@ -2,9 +2,11 @@
 
 use crate::cache::{ArrayKey, Footer, SegmentCache};
 use crate::error::{Error, Result, at};
+use crate::layout::Layout;
 use crate::storage::{TICKS_COLUMN, from_stored};
+use crate::table_file::{DataFile, StoredFile};
 use arrow::array::{ArrayRef, DictionaryArray, RecordBatch, StringViewArray, UInt32Array, new_null_array};
-use arrow::datatypes::{DataType, SchemaRef, UInt32Type};
+use arrow::datatypes::{DataType, UInt32Type};
 use datafusion::common::DataFusionError;
 use datafusion::physical_plan::PhysicalExpr;
 use engine::Column;
@@ -15,26 +17,14 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::statistics::Statistics;
 use std::fs::File;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-/// A table's columns, as queries and as files know them.
-#[derive(Debug)]
-pub(crate) struct Layout {
-    pub columns: Vec<Column>,
-    /// By the names that files know them by.
-    pub stored: Vec<Column>,
-    /// For each column the number of datetime columns before it.
-    pub places: Vec<usize>,
-    /// The engine's schema.
-    pub schema: SchemaRef,
-}
 
 /// A row group of a table file.
 #[derive(Debug)]
 pub(crate) struct FileSegment {
     layout: Arc<Layout>,
-    path: PathBuf,
+    /// Holds the file on the disk.
+    file: Arc<StoredFile>,
     footer: Arc<Footer>,
     row_group: usize,
     rows: usize,
@@ -43,12 +33,12 @@ pub(crate) struct FileSegment {
 
 impl FileSegment {
     /// The row groups of a file.
-    pub fn of_file(layout: &Arc<Layout>, path: &Path, cache: &SegmentCache) -> Result<Vec<FileSegment>> {
-        let footer = cache.footer(path)?;
+    pub fn of_file(layout: &Arc<Layout>, file: &DataFile, cache: &SegmentCache) -> Result<Vec<FileSegment>> {
+        let footer = cache.footer(file.path())?;
         let groups = footer.metadata.metadata().row_groups();
         let segment = |(row_group, group): (usize, &parquet::file::metadata::RowGroupMetaData)| FileSegment {
             layout: layout.clone(),
-            path: path.to_owned(),
+            file: file.stored.clone(),
             footer: footer.clone(),
             row_group,
             rows: usize::try_from(group.num_rows()).unwrap_or_default(),
@@ -67,7 +57,7 @@ impl FileSegment {
         if column.column_type == Type::DateTime && self.footer.has(TICKS_COLUMN) {
             names.push(TICKS_COLUMN);
         }
-        let file = File::open(&self.path).map_err(at(&self.path))?;
+        let file = File::open(&self.file.path).map_err(at(&self.file.path))?;
         let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.footer.metadata.clone());
         let mask = ProjectionMask::columns(builder.parquet_schema(), names);
         let mut reader = builder
@@ -75,7 +65,7 @@ impl FileSegment {
             .with_row_groups(vec![self.row_group])
             .with_batch_size(self.rows.max(1))
             .build()?;
-        let damaged = |problem: String| Error::Damaged { path: self.path.clone(), offset: 0, problem };
+        let damaged = |problem: String| Error::Damaged { path: self.file.path.clone(), offset: 0, problem };
         let batch = match reader.next() {
             Some(batch) => batch.map_err(|e| damaged(e.to_string()))?,
             None => return Err(damaged("a row group has no rows".to_owned())),

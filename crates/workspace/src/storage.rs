@@ -7,13 +7,13 @@
 //! | guid, dynamic, string | string |
 //! | the others | their own |
 //!
-//! Table files know no difference between upper and lower case in names. Where a table has `Name` and `name`, the later
-//! is stored as `name$2` ([`stored_columns`]).
+//! Columns stand under the names that [`Layout`] gives them.
 //!
 //! A datetime's 100 ns digit does not fit a µs timestamp. Files with such digits carry one more column, `_Ticks`:
-//! a string with one digit for each datetime column, in their order.
+//! a string with one digit for each datetime column, in the order in which they were added.
 
 use crate::error::Result;
+use crate::layout::Layout;
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringBuilder, TimestampMicrosecondArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType};
@@ -23,7 +23,7 @@ use engine::types::{DECIMAL_PRECISION, DECIMAL_SCALE};
 use kql::Type;
 use kql::datetime::{UNIX_EPOCH_TICKS, to_unix_micros};
 use kql::timespan::TICKS_PER_MICROSECOND;
-use std::collections::HashSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The column with the 100 ns digits; not part of the public schema.
@@ -43,27 +43,10 @@ fn stored_type(of: Type) -> DataType {
     }
 }
 
-/// The columns of a table by the names that its files know them by. A table's columns never change their order, so a
-/// column keeps its stored name.
-pub(crate) fn stored_columns(columns: &[Column]) -> Vec<Column> {
-    let mut taken: HashSet<String> = HashSet::new();
-    let mut stored = Vec::with_capacity(columns.len());
-    for column in columns {
-        let mut name = column.name.clone();
-        let mut count = 1;
-        while !taken.insert(name.to_lowercase()) {
-            count += 1;
-            name = format!("{}${count}", column.name);
-        }
-        stored.push(Column::new(name, column.column_type));
-    }
-    stored
-}
-
 /// The fields of a table's Delta schema.
-pub(crate) fn delta_fields(columns: &[Column]) -> Result<Vec<StructField>> {
-    let mut fields = Vec::with_capacity(columns.len() + 1);
-    for column in stored_columns(columns) {
+pub(crate) fn delta_fields(layout: &Layout) -> Result<Vec<StructField>> {
+    let mut fields = Vec::with_capacity(layout.columns.len() + 1);
+    for column in layout.stored_as_added() {
         let of = match column.column_type {
             Type::Bool => DeltaType::BOOLEAN,
             Type::Int => DeltaType::INTEGER,
@@ -80,6 +63,12 @@ pub(crate) fn delta_fields(columns: &[Column]) -> Result<Vec<StructField>> {
     Ok(fields)
 }
 
+/// The columns of a table as files have them, in the order in which they were added.
+pub(crate) fn stored_schema(layout: &Layout) -> SchemaRef {
+    let field = |column: Column| Field::new(column.name, stored_type(column.column_type), true);
+    Arc::new(Schema::new(layout.stored_as_added().into_iter().map(field).collect::<Vec<_>>()))
+}
+
 /// The schema that a file of such rows says it has: strings of the usual kind, which all readers know. Parquet has but
 /// one.
 pub(crate) fn declared_schema(stored: &RecordBatch) -> SchemaRef {
@@ -92,15 +81,15 @@ pub(crate) fn declared_schema(stored: &RecordBatch) -> SchemaRef {
 }
 
 /// Rows in the engine's types as a file stores them; strings are views.
-pub(crate) fn to_stored(columns: &[Column], batch: &RecordBatch) -> Result<RecordBatch> {
-    let mut fields = Vec::with_capacity(columns.len() + 1);
-    let mut arrays: Vec<ArrayRef> = Vec::with_capacity(columns.len() + 1);
-    let mut digits: Vec<Int64Array> = Vec::new();
-    for (column, array) in stored_columns(columns).iter().zip(batch.columns()) {
+pub(crate) fn to_stored(layout: &Layout, batch: &RecordBatch) -> Result<RecordBatch> {
+    let mut fields = Vec::with_capacity(layout.columns.len() + 1);
+    let mut arrays: Vec<ArrayRef> = Vec::with_capacity(layout.columns.len() + 1);
+    let mut digits: BTreeMap<usize, Int64Array> = BTreeMap::new();
+    for ((column, place), array) in layout.stored.iter().zip(&layout.places).zip(batch.columns()) {
         let of = stored_type(column.column_type);
         let stored: ArrayRef = if column.column_type == Type::DateTime {
             let ticks = array.as_primitive::<Int64Type>();
-            digits.push(ticks.unary(|t| (t - UNIX_EPOCH_TICKS).rem_euclid(TICKS_PER_MICROSECOND)));
+            digits.insert(*place, ticks.unary(|t| (t - UNIX_EPOCH_TICKS).rem_euclid(TICKS_PER_MICROSECOND)));
             let micros: TimestampMicrosecondArray = ticks.unary(to_unix_micros);
             Arc::new(micros.with_timezone("UTC"))
         } else if of == DataType::Utf8 {
@@ -111,12 +100,12 @@ pub(crate) fn to_stored(columns: &[Column], batch: &RecordBatch) -> Result<Recor
         fields.push(Field::new(&column.name, stored.data_type().clone(), true));
         arrays.push(stored);
     }
-    let needs_digits = digits.iter().any(|d| d.iter().flatten().any(|x| x != 0));
+    let needs_digits = digits.values().any(|d| d.iter().flatten().any(|x| x != 0));
     if needs_digits {
         let mut texts = StringBuilder::new();
         for row in 0..batch.num_rows() {
             let text: String = digits
-                .iter()
+                .values()
                 .map(|d| if d.is_valid(row) { (b'0' + d.value(row) as u8) as char } else { '0' })
                 .collect();
             texts.append_value(text);
@@ -179,34 +168,17 @@ fn add_digits(columns: &[Column], places: &[usize], texts: &ArrayRef, arrays: &m
     }
 }
 
-/// For each column the number of datetime columns before it.
-pub(crate) fn ticks_places(columns: &[Column]) -> Vec<usize> {
-    let mut before = 0;
-    let place = |c: &Column| {
-        let place = before;
-        before += usize::from(c.column_type == Type::DateTime);
-        place
-    };
-    columns.iter().map(place).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use arrow::array::StringViewArray;
 
     #[test]
-    fn names_that_differ_in_case_alone_are_stored_apart() {
-        let columns = ["Name", "name", "NAME$2", "NAME"].map(|name| Column::new(name, Type::String));
-        let stored: Vec<String> = stored_columns(&columns).into_iter().map(|c| c.name).collect();
-        assert_eq!(stored, ["Name", "name$2", "NAME$2$2", "NAME$3"]);
-    }
-
-    #[test]
     fn the_odd_digit_survives() {
         let columns =
             [Column::new("A", Type::DateTime), Column::new("S", Type::String), Column::new("B", Type::DateTime)];
-        let schema = engine::types::arrow_schema(&columns);
+        let layout = Layout::new(columns.to_vec());
+        let schema = layout.schema.clone();
         let exact = kql::datetime::parse("2026-03-02T10:00:00.1234567Z");
         let before_1970 = kql::datetime::parse("1960-01-01T00:00:00.0000003Z");
         let batch = RecordBatch::try_new(
@@ -218,7 +190,7 @@ mod tests {
             ],
         )
         .expect("a batch");
-        let stored = to_stored(&columns, &batch).expect("stored");
+        let stored = to_stored(&layout, &batch).expect("stored");
         let names: Vec<_> = stored.schema().fields().iter().map(|f| f.name().clone()).collect();
         let as_read =
             RecordBatch::try_from_iter(names.iter().zip(stored.columns()).map(|(name, a)| match a.data_type() {
@@ -226,7 +198,7 @@ mod tests {
                 _ => (name.as_str(), a.clone()),
             }))
             .expect("a batch");
-        let back = from_stored(&columns, &ticks_places(&columns), &schema, &as_read).expect("read");
+        let back = from_stored(&layout.stored, &layout.places, &schema, &as_read).expect("read");
         assert_eq!(back, batch);
     }
 }

@@ -5,35 +5,38 @@ use crate::cache::SegmentCache;
 use crate::catalog_file::{
     CatalogFile, DatabaseEntry, FunctionEntry, MappingEntry, Notes, TableEntry, TableSchema, check_name,
 };
-use crate::delta::{DataFile, DeltaFiles, TIME_COLUMN, unlink_later};
+use crate::delta::{DeltaFiles, unlink_later};
 use crate::error::{Error, Result, at};
-use crate::hot::{HotRows, reshape};
+use crate::hot::reshape;
 use crate::ids::RecentIds;
+use crate::layout::Layout;
 use crate::log::{Log, TableKey};
 use crate::machine::memory_bytes;
-use crate::scan::{TableSnapshot, WorkspaceTable};
+use crate::scan::WorkspaceTable;
 use crate::storage::{DAY_COLUMN, TICKS_COLUMN};
+use crate::table::{FlushBounds, Rows, TableState};
+use crate::table_file::TIME_COLUMN;
+use crate::usage::Usage;
 use crate::writer::{Append, Appended, Request, Shaped, Writer};
 use arrow::array::RecordBatch;
 use engine::catalog::{Catalog, StoredFunction, Table};
 use engine::types::Column;
 use futures::StreamExt;
 use kql::datetime;
-use kql::timespan::{TICKS_PER_DAY, TICKS_PER_SECOND};
+use kql::timespan::TICKS_PER_DAY;
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 /// How often the flusher looks for tables that are due, when nothing wakes it.
 const FLUSH_CHECK_INTERVAL: Duration = Duration::from_secs(1);
-/// Fewer rows than this wait for more, however long none came.
-const QUIET_ROWS_MIN: usize = 4096;
 /// After a flush that failed the table waits so long before it is tried again.
-const FLUSH_RETRY_TICKS: i64 = 30 * TICKS_PER_SECOND;
+const FLUSH_RETRY: Duration = Duration::from_secs(30);
 /// Below this share of `waiting_bytes_max`, as a divisor, hot rows wait for what makes them due.
 const PRESSURE_SHARE: usize = 2;
 /// Smaller appends are encoded where they are, larger ones on a thread for such work.
@@ -55,6 +58,8 @@ pub struct Options {
     pub cache_bytes: usize,
     /// A table with more than a few hot rows to which none came for so long is flushed.
     pub flush_quiet_seconds: u64,
+    /// How often files are looked through for what can be merged or is too old.
+    pub maintenance_seconds: u64,
     /// So many tables are flushed at the same time, each by one thread. What they take of the machine is not there for
     /// ingestion.
     pub flush_threads: usize,
@@ -72,6 +77,7 @@ impl Default for Options {
             flush_bytes: 256 << 20,
             flush_seconds: 300,
             flush_quiet_seconds: 2,
+            maintenance_seconds: 60,
             flush_threads: (processors / 2).max(1),
             waiting_bytes_max: default_bytes_max(),
             cache_bytes: memory_bytes() / CACHE_SHARE,
@@ -93,15 +99,15 @@ pub struct TableInfo {
 /// All databases of a data folder. Cheap to clone.
 #[derive(Clone)]
 pub struct Workspaces {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
-struct Inner {
-    tables: Arc<Tables>,
+pub(crate) struct Inner {
+    pub tables: Arc<Tables>,
     /// Held by whoever changes which tables and columns there are.
-    catalog: tokio::sync::Mutex<CatalogFile>,
-    folder: PathBuf,
-    requests: Mutex<mpsc::Sender<Request>>,
+    pub catalog: tokio::sync::Mutex<CatalogFile>,
+    pub folder: PathBuf,
+    pub requests: Mutex<mpsc::Sender<Request>>,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
     /// Held while the folder is open; the lock goes with it.
     _lock: File,
@@ -112,53 +118,22 @@ pub(crate) struct Tables {
     databases: RwLock<BTreeMap<String, BTreeMap<String, Arc<TableState>>>>,
     /// By database and name.
     functions: RwLock<BTreeMap<String, BTreeMap<String, Arc<StoredFunction>>>>,
-    options: Options,
+    pub options: Options,
     /// Requests that are being read.
     arriving: Arriving,
     /// Wakes the flusher.
     is_due: tokio::sync::Notify,
     /// What queries have read of table files.
-    cache: SegmentCache,
-}
-
-/// A table, from its making to its dropping.
-struct TableState {
-    /// Its folder below the database's, unlike that of any other table that ever had its name.
-    folder: String,
-    rows: RwLock<Rows>,
-    /// Held for the length of a flush; `None` once the table is dropped.
-    delta: tokio::sync::Mutex<Option<DeltaFiles>>,
-}
-
-/// A table's columns, and where its rows are. Changed as a whole, so that a query sees each row once.
-#[derive(Clone)]
-struct Rows {
-    columns: Arc<Vec<Column>>,
-    files: Arc<Vec<DataFile>>,
-    /// Rows that a flush is writing.
-    flushing: HotRows,
-    hot: HotRows,
-    flushed: u64,
-    /// No flush is tried before this time, in ticks.
-    retry_ticks: i64,
-}
-
-impl TableState {
-    fn new(folder: String, columns: Vec<Column>, delta: DeltaFiles) -> TableState {
-        let rows = Rows {
-            columns: Arc::new(columns),
-            files: Arc::new(delta.files.clone()),
-            flushing: HotRows::default(),
-            hot: HotRows::default(),
-            flushed: delta.flushed,
-            retry_ticks: 0,
-        };
-        TableState { folder, rows: RwLock::new(rows), delta: tokio::sync::Mutex::new(Some(delta)) }
-    }
+    pub cache: SegmentCache,
+    pub usage: Mutex<Usage>,
+    /// By database, the bytes that may come in a day.
+    pub quotas: RwLock<BTreeMap<String, u64>>,
+    /// Set when the program ends: what is done in the background stops.
+    pub stopping: Arc<AtomicBool>,
 }
 
 impl Tables {
-    fn get(&self, database: &str, table: &str) -> Result<Arc<TableState>> {
+    pub fn get(&self, database: &str, table: &str) -> Result<Arc<TableState>> {
         let databases = self.databases.read();
         let tables = databases.get(database).ok_or_else(|| Error::NoDatabase(database.to_owned()))?;
         tables.get(table).cloned().ok_or_else(|| Error::NoTable(table.to_owned()))
@@ -173,9 +148,9 @@ impl Tables {
     pub fn shape(&self, database: &str, table: &str, batch: &RecordBatch) -> Result<(TableKey, RecordBatch)> {
         let name = self.resolve(table);
         let state = self.get(database, name)?;
-        let columns = state.rows.read().columns.clone();
+        let layout = state.rows.read().layout.clone();
         let key = TableKey { database: database.to_owned(), table: name.to_owned(), folder: state.folder.clone() };
-        Ok((key, reshape(batch, &columns)?))
+        Ok((key, reshape(batch, &layout.columns)?))
     }
 
     /// Makes room for a request of so many bytes.
@@ -187,11 +162,20 @@ impl Tables {
 
     fn waiting_bytes(&self) -> usize {
         let databases = self.databases.read();
-        let waiting = |state: &Arc<TableState>| {
-            let rows = state.rows.read();
-            rows.hot.bytes + rows.flushing.bytes
-        };
-        databases.values().flat_map(BTreeMap::values).map(waiting).sum()
+        databases.values().flat_map(BTreeMap::values).map(|state| state.rows.read().waiting_bytes()).sum()
+    }
+
+    fn flush_bounds(&self) -> FlushBounds {
+        let bytes = self.waiting_bytes();
+        let held = bytes + self.arriving.bytes();
+        let is_pressed = held.saturating_mul(PRESSURE_SHARE) > self.options.waiting_bytes_max;
+        let pressed_bytes = is_pressed.then(|| {
+            let count = self.all().iter().filter(|state| state.rows.read().hot.rows > 0).count();
+            bytes / count.max(1)
+        });
+        let Options { flush_rows: rows, flush_bytes: bytes, .. } = self.options;
+        let Options { flush_seconds: seconds, flush_quiet_seconds: quiet_seconds, .. } = self.options;
+        FlushBounds { rows, bytes, seconds, quiet_seconds, pressed_bytes }
     }
 
     /// Shows rows that are in the log to queries. Rows of a table that was dropped have nowhere to go.
@@ -199,9 +183,9 @@ impl Tables {
         let Some(state) = self.of_key(key) else { return };
         let mut rows = state.rows.write();
         // Columns may have been added since the batch was shaped.
-        match reshape(batch, &rows.columns) {
+        match reshape(batch, &rows.layout.columns) {
             Ok(shaped) => {
-                rows.hot.push(sequence, shaped, datetime::now());
+                rows.hot.push(sequence, shaped, Instant::now());
                 if rows.hot.rows >= self.options.flush_rows || rows.hot.bytes >= self.options.flush_bytes {
                     self.is_due.notify_one();
                 }
@@ -220,14 +204,20 @@ impl Tables {
         functions.entry(database.to_owned()).or_default().insert(function.name.clone(), Arc::new(function));
     }
 
-    fn resolve<'n>(&self, name: &'n str) -> &'n str {
+    pub fn resolve<'n>(&self, name: &'n str) -> &'n str {
         match (&self.options.solution, name.split_once('.')) {
             (Some(solution), Some((prefix, table))) if prefix == solution => table,
             _ => name,
         }
     }
 
-    fn all(&self) -> Vec<Arc<TableState>> {
+    /// The tables of a database, by name.
+    pub fn of_database(&self, database: &str) -> Vec<(String, Arc<TableState>)> {
+        let databases = self.databases.read();
+        databases.get(database).into_iter().flatten().map(|(name, state)| (name.clone(), state.clone())).collect()
+    }
+
+    pub fn all(&self) -> Vec<Arc<TableState>> {
         self.databases.read().values().flat_map(|t| t.values().cloned()).collect()
     }
 }
@@ -237,9 +227,9 @@ impl Catalog for Tables {
         let state = self.get(database, self.resolve(name)).ok()?;
         let rows = state.rows.read().clone();
         let hot = rows.flushing.pieces().chain(rows.hot.pieces()).collect();
-        let columns = rows.columns.as_ref().clone();
-        let snapshot = TableSnapshot { columns: columns.clone(), files: rows.files, hot, cache: self.cache.clone() };
-        Some(Table { columns, provider: Arc::new(WorkspaceTable::new(snapshot)) })
+        let columns = rows.layout.columns.clone();
+        let table = WorkspaceTable { layout: rows.layout, files: rows.files, hot, cache: self.cache.clone() };
+        Some(Table { columns, provider: Arc::new(table) })
     }
 
     fn functions(&self, database: &str) -> Vec<Arc<StoredFunction>> {
@@ -275,6 +265,9 @@ impl Workspaces {
             options,
             arriving: Arriving::default(),
             is_due: tokio::sync::Notify::new(),
+            usage: Mutex::new(Usage::open(&folder)?),
+            quotas: RwLock::default(),
+            stopping: Arc::default(),
         };
         let mut flushed_most = 0;
         for (database, entry) in &catalog.databases {
@@ -282,10 +275,11 @@ impl Workspaces {
             for (name, table) in &entry.tables {
                 let delta = DeltaFiles::open(&table_folder(&folder, database, &table.folder)).await?;
                 flushed_most = flushed_most.max(delta.flushed);
-                let state = TableState::new(table.folder.clone(), table.columns(), delta);
+                let state = TableState::new(table.folder.clone(), table.layout(), delta);
                 states.insert(name.clone(), Arc::new(state));
             }
             tables.databases.write().insert(database.clone(), states);
+            tables.quotas.write().extend(entry.daily_quota_bytes.map(|quota| (database.clone(), quota)));
             for (name, function) in &entry.functions {
                 match read_function(name, function) {
                     Ok(function) => tables.keep_function(database, function),
@@ -297,7 +291,11 @@ impl Workspaces {
         let (log, records) = Log::open(&folder, flushed_most + 1)?;
         let mut ids = RecentIds::open(&folder, datetime::now() / TICKS_PER_DAY)?;
         for record in records {
+            let is_counted = tables.usage.lock().counts(record.sequence);
             for rows in record.tables {
+                if !is_counted {
+                    tables.usage.lock().count(&rows.key, record.sequence, &rows.batch, datetime::now());
+                }
                 if tables.flushed(&rows.key).is_some_and(|flushed| record.sequence > flushed) {
                     tables.push_hot(&rows.key, record.sequence, &rows.batch);
                 }
@@ -321,7 +319,12 @@ impl Workspaces {
         };
         let workspaces = Workspaces { inner: Arc::new(inner) };
         workspaces.start_flusher();
+        workspaces.start_maintenance();
         Ok(workspaces)
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Tables> {
+        &self.inner.tables
     }
 
     /// The tables, for queries.
@@ -333,6 +336,7 @@ impl Workspaces {
         self.inner.tables.databases.read().keys().cloned().collect()
     }
 
+    /// The tables of a database, by name.
     pub async fn tables(&self, database: &str) -> Result<Vec<TableInfo>> {
         let catalog = self.inner.catalog.lock().await;
         let entry = catalog.databases.get(database);
@@ -343,9 +347,9 @@ impl Workspaces {
             let rows = state.rows.read();
             TableInfo {
                 name: name.clone(),
-                columns: rows.columns.as_ref().clone(),
+                columns: rows.layout.columns.clone(),
                 notes: notes(name),
-                hot_rows: rows.hot.rows + rows.flushing.rows,
+                hot_rows: rows.waiting_rows(),
                 files: rows.files.len(),
             }
         };
@@ -355,7 +359,7 @@ impl Workspaces {
     /// The columns of a table.
     pub fn columns(&self, database: &str, table: &str) -> Result<Vec<Column>> {
         let state = self.inner.tables.get(database, self.inner.tables.resolve(table))?;
-        let columns = state.rows.read().columns.as_ref().clone();
+        let columns = state.rows.read().layout.columns.clone();
         Ok(columns)
     }
 
@@ -373,7 +377,7 @@ impl Workspaces {
     }
 
     /// Changes the catalog, on disk first.
-    fn change(&self, catalog: &mut CatalogFile, change: impl FnOnce(&mut CatalogFile)) -> Result<()> {
+    pub(crate) fn change(&self, catalog: &mut CatalogFile, change: impl FnOnce(&mut CatalogFile)) -> Result<()> {
         let mut next = catalog.clone();
         change(&mut next);
         next.save(&self.inner.folder)?;
@@ -400,32 +404,21 @@ impl Workspaces {
             Err(Error::NoTable(_)) => None,
             Err(error) => return Err(error),
         };
-        let known = existing.as_ref().map(|state| state.rows.read().columns.as_ref().clone()).unwrap_or_default();
+        let known = existing.as_ref().map(|state| state.rows.read().layout.columns.clone()).unwrap_or_default();
         let columns = merge_columns(&schema.name, known.clone(), &schema.columns)?;
         let (database_name, name) = (database.to_owned(), schema.name.clone());
         match existing {
             Some(_) if columns.len() == known.len() => {}
-            Some(state) => {
-                // No flush may write the rows under the old columns once the new ones are promised.
-                let _flush = state.delta.lock().await;
-                self.change(catalog, |c| {
-                    if let Some(table) = c.databases.get_mut(database).and_then(|d| d.tables.get_mut(&name)) {
-                        table.set_columns(&columns);
-                    }
-                })?;
-                let mut rows = state.rows.write();
-                rows.hot = rows.hot.reshaped(&columns)?;
-                rows.flushing = rows.flushing.reshaped(&columns)?;
-                rows.columns = Arc::new(columns.clone());
-            }
+            Some(state) => self.change_layout(catalog, database, &name, &state, columns.clone()).await?,
             None => {
+                let layout = Layout::new(columns.clone());
                 let folder = format!("{name}-{}", &uuid::Uuid::new_v4().simple().to_string()[..8]);
-                let delta = DeltaFiles::create(&table_folder(&self.inner.folder, database, &folder), &columns).await?;
-                let entry = TableEntry::new(folder.clone(), &columns);
+                let delta = DeltaFiles::create(&table_folder(&self.inner.folder, database, &folder), &layout).await?;
+                let entry = TableEntry::new(folder.clone(), &layout);
                 self.change(catalog, |c| {
                     c.databases.entry(database_name.clone()).or_default().tables.insert(name.clone(), entry);
                 })?;
-                let state = Arc::new(TableState::new(folder, columns.clone(), delta));
+                let state = Arc::new(TableState::new(folder, layout, delta));
                 self.inner.tables.databases.write().entry(database_name).or_default().insert(name, state);
             }
         }
@@ -448,17 +441,32 @@ impl Workspaces {
         }
         self.merge_table(&mut catalog, database, schema).await?;
         let state = self.inner.tables.get(database, &schema.name)?;
+        self.change_layout(&mut catalog, database, &schema.name, &state, schema.columns.clone()).await?;
+        Ok(schema.columns.clone())
+    }
+
+    /// Shows the columns of a table as `columns`, among which all of its own are.
+    async fn change_layout(
+        &self,
+        catalog: &mut CatalogFile,
+        database: &str,
+        name: &str,
+        state: &TableState,
+        columns: Vec<Column>,
+    ) -> Result<()> {
+        // No flush may write the rows under the old columns once the new ones are promised.
         let _flush = state.delta.lock().await;
-        self.change(&mut catalog, |c| {
-            if let Some(table) = c.databases.get_mut(database).and_then(|d| d.tables.get_mut(&schema.name)) {
-                table.set_columns(&schema.columns);
+        let layout = state.rows.read().layout.shown_as(columns);
+        self.change(catalog, |c| {
+            if let Some(table) = c.databases.get_mut(database).and_then(|d| d.tables.get_mut(name)) {
+                table.set_layout(&layout);
             }
         })?;
         let mut rows = state.rows.write();
-        rows.hot = rows.hot.reshaped(&schema.columns)?;
-        rows.flushing = rows.flushing.reshaped(&schema.columns)?;
-        rows.columns = Arc::new(schema.columns.clone());
-        Ok(schema.columns.clone())
+        rows.hot = rows.hot.reshaped(&layout.columns)?;
+        rows.flushing = rows.flushing.reshaped(&layout.columns)?;
+        rows.layout = Arc::new(layout);
+        Ok(())
     }
 
     /// Keeps what is said about a table.
@@ -552,7 +560,7 @@ impl Workspaces {
         }
         // A flush that is under way ends first; a later one finds nothing to write to.
         state.delta.lock().await.take();
-        unlink_later(vec![table_folder(&self.inner.folder, database, &state.folder)]);
+        unlink_later(table_folder(&self.inner.folder, database, &state.folder));
         Ok(true)
     }
 
@@ -587,21 +595,6 @@ impl Workspaces {
         answer
     }
 
-    /// Removes the files of a table whose rows are all older than `oldest_ticks`, by the time column.
-    pub async fn drop_older_than(&self, database: &str, table: &str, oldest_ticks: i64) -> Result<()> {
-        let state = self.inner.tables.get(database, table)?;
-        let mut delta = state.delta.lock().await;
-        let Some(delta) = delta.as_mut() else { return Ok(()) };
-        let is_old = |file: &&DataFile| file.times.is_some_and(|(_, greatest)| greatest < oldest_ticks);
-        let old: Vec<PathBuf> = delta.files.iter().filter(is_old).map(|f| f.path.clone()).collect();
-        if !old.is_empty() {
-            delta.remove(&old).await?;
-            state.rows.write().files = Arc::new(delta.files.clone());
-            unlink_later(old);
-        }
-        Ok(())
-    }
-
     /// Moves the hot rows of all tables to files.
     pub async fn flush(&self) -> Result<()> {
         self.flush_due(|_| true).await
@@ -609,6 +602,7 @@ impl Workspaces {
 
     /// Stops the writer after what it has been given. The folder can be opened again when all clones are gone.
     pub async fn close(&self) {
+        self.inner.tables.stopping.store(true, Ordering::Relaxed);
         let _ = self.inner.requests.lock().send(Request::Stop);
         let thread = self.inner.thread.lock().take();
         if let Some(thread) = thread {
@@ -623,10 +617,9 @@ impl Workspaces {
             loop {
                 let _ = tokio::time::timeout(FLUSH_CHECK_INTERVAL, tables.is_due.notified()).await;
                 let Some(inner) = inner.upgrade() else { break };
-                let pressure = Pressure::of(&tables);
-                let (options, now) = (&tables.options, datetime::now());
+                let (bounds, now) = (tables.flush_bounds(), Instant::now());
                 // What goes wrong is logged where it does, and tried again.
-                let _ = Workspaces { inner }.flush_due(|rows| is_due(rows, options, &pressure, now)).await;
+                let _ = Workspaces { inner }.flush_due(|rows| rows.is_due(&bounds, now)).await;
             }
         });
     }
@@ -637,13 +630,13 @@ impl Workspaces {
         let mut states = self.inner.tables.all();
         states.retain(|state| {
             let rows = state.rows.read();
-            rows.flushing.rows + rows.hot.rows > 0 && due(&rows)
+            rows.waiting_rows() > 0 && due(&rows)
         });
         let flushes = futures::stream::iter(states).map(|state| async move {
             // In a task of its own, so that nobody's giving up can stop a commit half way.
             let flushed = tokio::spawn({
                 let state = state.clone();
-                async move { flush_table(&state).await }
+                async move { state.flush().await }
             });
             let flushed = flushed.await.unwrap_or_else(|e| Err(Error::Stopped(e.to_string())));
             match &flushed {
@@ -651,7 +644,7 @@ impl Workspaces {
                 Ok(()) => drop(self.inner.requests.lock().send(Request::Trim)),
                 Err(error) => {
                     tracing::error!(%error, table = state.folder, "failed to move rows to table files; they stay in the log");
-                    state.rows.write().retry_ticks = datetime::now() + FLUSH_RETRY_TICKS;
+                    state.rows.write().retry_at = Some(Instant::now() + FLUSH_RETRY);
                 }
             }
             flushed
@@ -660,57 +653,6 @@ impl Workspaces {
             flushes.buffer_unordered(self.inner.tables.options.flush_threads).collect().await;
         outcomes.into_iter().find(Result::is_err).unwrap_or(Ok(()))
     }
-}
-
-/// How full the memory for waiting rows is.
-struct Pressure {
-    is_high: bool,
-    /// What a table with hot rows holds on average.
-    average_bytes: usize,
-}
-
-impl Pressure {
-    fn of(tables: &Tables) -> Pressure {
-        let bytes = tables.waiting_bytes();
-        let count = tables.all().iter().filter(|state| state.rows.read().hot.rows > 0).count();
-        let held = bytes + tables.arriving.bytes();
-        let is_high = held.saturating_mul(PRESSURE_SHARE) > tables.options.waiting_bytes_max;
-        Pressure { is_high, average_bytes: bytes / count.max(1) }
-    }
-}
-
-fn is_due(rows: &Rows, options: &Options, pressure: &Pressure, now: i64) -> bool {
-    let seconds_since = |ticks: i64| u64::try_from((now - ticks) / TICKS_PER_SECOND).unwrap_or(0);
-    let waited = rows.hot.since_ticks.map_or(0, seconds_since);
-    let is_quiet =
-        rows.hot.rows >= QUIET_ROWS_MIN && seconds_since(rows.hot.newest_ticks) >= options.flush_quiet_seconds;
-    now >= rows.retry_ticks
-        && (rows.flushing.rows > 0
-            || rows.hot.rows >= options.flush_rows
-            || rows.hot.bytes >= options.flush_bytes
-            || waited >= options.flush_seconds
-            || is_quiet
-            || pressure.is_high && rows.hot.rows > 0 && rows.hot.bytes >= pressure.average_bytes)
-}
-
-async fn flush_table(state: &TableState) -> Result<()> {
-    let mut delta = state.delta.lock().await;
-    let Some(delta) = delta.as_mut() else { return Ok(()) };
-    let (taken, columns) = {
-        let mut rows = state.rows.write();
-        // What an earlier flush failed to write goes first, by itself, under its own sequence number.
-        if rows.flushing.rows == 0 {
-            rows.flushing = std::mem::take(&mut rows.hot);
-        }
-        (rows.flushing.clone(), rows.columns.clone())
-    };
-    let Some(sequence) = taken.last_sequence() else { return Ok(()) };
-    delta.flush(&columns, taken.batches(), sequence).await?;
-    let mut rows = state.rows.write();
-    rows.files = Arc::new(delta.files.clone());
-    rows.flushing = HotRows::default();
-    rows.flushed = delta.flushed;
-    Ok(())
 }
 
 /// A function from its text.
@@ -724,7 +666,7 @@ fn read_function(name: &str, entry: &FunctionEntry) -> Result<StoredFunction> {
     Ok(StoredFunction { name: name.to_owned(), function })
 }
 
-fn table_folder(data: &Path, database: &str, folder: &str) -> PathBuf {
+pub(crate) fn table_folder(data: &Path, database: &str, folder: &str) -> PathBuf {
     data.join("tables").join(database).join(folder)
 }
 

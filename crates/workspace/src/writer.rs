@@ -214,9 +214,11 @@ impl Writer {
             }
             return Err(problem);
         }
+        let now = datetime::now();
         for (one, reply) in group.waiting {
             self.ids.logged(&one.ids);
             for rows in one.rows {
+                self.tables.usage.lock().count(&rows.key, one.sequence, &rows.batch, now);
                 self.tables.push_hot(&rows.key, one.sequence, &rows.batch);
             }
             let _ = reply.send(Ok(one.appended));
@@ -226,6 +228,7 @@ impl Writer {
 
     fn trim(&mut self) -> Result<()> {
         self.ids.save()?;
+        self.tables.usage.lock().save()?;
         self.log.trim(|key| self.tables.flushed(key))
     }
 }

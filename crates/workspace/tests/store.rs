@@ -2,68 +2,12 @@
 
 #![allow(clippy::expect_used, clippy::panic)]
 
-use engine::{Column, Limits, Session};
 use kql::Type;
-use serde_json::{Value, json};
-use std::path::Path;
-use workspace::{Append, BatchBuilder, EventId, Options, TableSchema, Workspaces};
+use serde_json::json;
+use support::*;
+use workspace::{Options, Workspaces};
 
-const DATABASE: &str = "d";
-
-fn schema(columns: &[(&str, Type)]) -> TableSchema {
-    TableSchema { name: "T".to_owned(), columns: columns.iter().map(|(n, t)| Column::new(*n, *t)).collect() }
-}
-
-fn first_columns() -> TableSchema {
-    schema(&[("TimeGenerated", Type::DateTime), ("N", Type::Long), ("S", Type::String)])
-}
-
-async fn open(folder: &Path) -> Workspaces {
-    Workspaces::open(folder, Options::default()).await.expect("the folder opens")
-}
-
-async fn open_with_table(folder: &Path) -> Workspaces {
-    let workspaces = open(folder).await;
-    workspaces.create_database(DATABASE).await.expect("a database");
-    workspaces.create_merge_table(DATABASE, &first_columns()).await.expect("a table");
-    workspaces
-}
-
-/// Closes, so that the folder can be opened again.
-async fn close(workspaces: Workspaces) {
-    workspaces.close().await;
-}
-
-async fn append(workspaces: &Workspaces, rows: &[Value], ids: &[&str]) -> workspace::Appended {
-    let columns = workspaces.columns(DATABASE, "T").expect("the table is there");
-    let mut builder = BatchBuilder::new(&columns);
-    rows.iter().for_each(|row| builder.push_object(row.as_object().expect("an object")));
-    let append = Append {
-        database: DATABASE.to_owned(),
-        tables: vec![("T".to_owned(), builder.finish().expect("a batch"))],
-        ids: if ids.is_empty() { Vec::new() } else { vec![ids.iter().map(|id| EventId::new("test", id)).collect()] },
-    };
-    workspaces.append(append).await.expect("the rows are taken")
-}
-
-/// The rows of a query, as JSON texts.
-async fn query(workspaces: &Workspaces, text: &str) -> Vec<String> {
-    let session = Session::new(Limits { parallelism: 2, ..Limits::default() }).expect("a session");
-    let mut results = session.query(workspaces.catalog().as_ref(), DATABASE, text).await.expect("the query is right");
-    let answer = results.pop().expect("a result").collect().await.expect("it runs");
-    let mut rows = Vec::new();
-    for batch in &answer.batches {
-        for row in 0..batch.num_rows() {
-            let cells = batch.columns().iter().zip(&answer.columns).map(|(array, column)| {
-                let mut text = String::new();
-                engine::cells::Cells::new(column.column_type, array).write_json(row, &mut text);
-                text
-            });
-            rows.push(cells.collect::<Vec<_>>().join(" "));
-        }
-    }
-    rows
-}
+mod support;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rows_are_there_once_from_the_log_and_from_files() {
@@ -196,10 +140,10 @@ async fn what_is_missing_is_said() {
     std::fs::remove_file(&catalog).expect("removed");
     let error = Workspaces::open(folder.path(), Options::default()).await.map(|_| ()).expect_err("no catalog");
     assert!(error.to_string().contains("the catalog is missing"), "{error}");
-    std::fs::write(&catalog, String::from_utf8_lossy(&good).replace("\"format_version\": 1", "\"format_version\": 7"))
+    std::fs::write(&catalog, String::from_utf8_lossy(&good).replace("\"format_version\": 2", "\"format_version\": 7"))
         .expect("written");
     let error = Workspaces::open(folder.path(), Options::default()).await.map(|_| ()).expect_err("another version");
-    assert!(error.to_string().contains("has format version 7, this program reads version 1"), "{error}");
+    assert!(error.to_string().contains("has format version 7, this program reads version 2"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -244,6 +188,29 @@ async fn columns_can_change_their_order() {
     let reopened = open(folder.path()).await;
     assert_eq!(reopened.columns(DATABASE, "T").expect("a table"), wanted.columns);
     assert_eq!(query(&reopened, all).await, rows);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_files_know_of_columns_outlives_a_change_of_their_order() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let workspaces = open(folder.path()).await;
+    workspaces.create_database(DATABASE).await.expect("a database");
+    let columns = [("A", Type::DateTime), ("B", Type::DateTime), ("name", Type::String), ("Name", Type::String)];
+    workspaces.create_merge_table(DATABASE, &schema(&columns)).await.expect("a table");
+    // Both times have a digit that table files keep apart from them.
+    let row = |n: u8| json!({"A": format!("2026-03-02T10:00:0{n}.0000001Z"), "B": format!("2026-03-02T11:00:0{n}.0000007Z"), "name": "lower", "Name": "upper"});
+    append(&workspaces, &[row(1)], &[]).await;
+    workspaces.flush().await.expect("it flushes");
+    let reversed: Vec<_> = columns.into_iter().rev().collect();
+    workspaces.alter_table(DATABASE, &schema(&reversed)).await.expect("another order");
+    append(&workspaces, &[row(2)], &[]).await;
+    workspaces.flush().await.expect("it flushes");
+    append(&workspaces, &[row(3)], &[]).await;
+    let wanted = |n: u8| format!("\"upper\" \"lower\" \"2026-03-02T11:00:0{n}.0000007Z\" \"2026-03-02T10:00:0{n}.0000001Z\"");
+    let wanted = [wanted(1), wanted(2), wanted(3)];
+    assert_eq!(query(&workspaces, "T | sort by A asc").await, wanted);
+    close(workspaces).await;
+    assert_eq!(query(&open(folder.path()).await, "T | sort by A asc").await, wanted);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,0 +1,207 @@
+"""A server under measurement: its start and stop, what is sent to it and asked of it, and what it takes of the machine."""
+
+import http.client
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import threading
+import time
+
+READY_LINE = re.compile(r"http://127\.0\.0\.1:(\d+)")
+STOP_SECONDS_MAX = 60
+REQUEST_SECONDS_MAX = 900
+# A log whose rows are all in table files still has the header of an empty segment.
+EMPTY_LOG_BYTES_MAX = 1024
+LOG_POLL_SECONDS = 0.1
+# A table with few rows waits five minutes for more before they go to a file.
+IN_FILES_SECONDS_MAX = 900
+RETRY_SECONDS = 0.2
+WARM_RUNS = 7
+# At rest is who takes less than this share of a core for so long.
+REST_CORE_SHARE_MAX = 0.05
+REST_SECONDS = 3
+AT_REST_SECONDS_MAX = 900
+
+
+class Refused(Exception):
+    """An answer other than the one that was asked for."""
+
+
+class Server:
+    def __init__(self, program, data):
+        self.data = data
+        self.process = subprocess.Popen(
+            [program, "up", "--data", data, "--http", "127.0.0.1:0", "--https", "127.0.0.1:0", "--no-agent"],
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        line = self.process.stdout.readline()
+        match = READY_LINE.search(line)
+        if not match:
+            self.stop()
+            sys.exit("the server did not start: " + line)
+        self.port = int(match.group(1))
+        with open(self.token_file()) as file:
+            self.token = file.read().strip()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def stop(self):
+        self.process.terminate()
+        try:
+            self.process.wait(STOP_SECONDS_MAX)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def token_file(self):
+        return os.path.join(self.data, "admin-token")
+
+    def endpoint(self):
+        return "http://127.0.0.1:%d" % self.port
+
+    def connection(self):
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=REQUEST_SECONDS_MAX)
+
+    def post(self, connection, path, body):
+        connection.request("POST", path, body, {"Authorization": "Bearer " + self.token})
+        response = connection.getresponse()
+        return response.status, response.read()
+
+    def ask(self, connection, query):
+        """The answer as it comes, in JSON."""
+        status, body = self.post(connection, "/v1/rest/query", json.dumps({"db": "default", "csl": query}))
+        if status != 200:
+            raise Refused(body.decode())
+        return body
+
+    def rows(self, query):
+        return rows_of(self.ask(self.connection(), query))
+
+    def ingest(self, connection, table, body):
+        """Sends JSON lines until they are taken. Returns how often they were to be sent again later."""
+        pushed_back = 0
+        while True:
+            status, answer = self.post(connection, "/v1/rest/ingest/default/%s?streamFormat=json" % table, body)
+            if status == 200:
+                return pushed_back
+            if status not in (429, 503):
+                raise Refused("ingestion failed: %d %s" % (status, answer.decode()))
+            pushed_back += 1
+            time.sleep(RETRY_SECONDS)
+
+    def log_bytes(self):
+        return folder_bytes(os.path.join(self.data, "workspace", "log"), ".log")
+
+    def disk_bytes(self):
+        return folder_bytes(self.data)
+
+    def wait_until_in_files(self):
+        """Seconds until all rows are in table files; none when they are not within the bound."""
+        started = time.perf_counter()
+        while True:
+            is_empty = self.log_bytes() < EMPTY_LOG_BYTES_MAX
+            seconds = time.perf_counter() - started
+            if is_empty:
+                return seconds
+            if seconds > IN_FILES_SECONDS_MAX:
+                return None
+            time.sleep(LOG_POLL_SECONDS)
+
+    def wait_until_at_rest(self):
+        """Seconds until the server has nothing to do of its own accord; none when it still has at the bound."""
+        started = time.perf_counter()
+        while True:
+            before = self.cpu_seconds()
+            time.sleep(REST_SECONDS)
+            is_at_rest = self.cpu_seconds() - before < REST_CORE_SHARE_MAX * REST_SECONDS
+            seconds = time.perf_counter() - started
+            if is_at_rest:
+                return seconds
+            if seconds > AT_REST_SECONDS_MAX:
+                return None
+
+    def cpu_seconds(self):
+        with open("/proc/%d/stat" % self.process.pid) as file:
+            # The name, in brackets, can hold anything.
+            fields = file.read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def memory_bytes(self):
+        """What is resident now, and the most that ever was."""
+        with open("/proc/%d/status" % self.process.pid) as file:
+            fields = dict(line.split(":", 1) for line in file)
+        return {name: int(fields[field].split()[0]) * 1024 for name, field in (("now", "VmRSS"), ("peak", "VmHWM"))}
+
+
+def rows_of(answer):
+    return json.loads(answer)["Tables"][0]["Rows"]
+
+
+def folder_bytes(folder, suffix=""):
+    total = 0
+    for at, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += os.path.getsize(os.path.join(at, name)) if name.endswith(suffix) else 0
+            except FileNotFoundError:
+                # The server removes files while they are counted.
+                pass
+    return total
+
+
+def load(server, table, batches, connections):
+    """Sends batches of JSON lines and waits until all of their rows can be counted. What the batches cost to make is
+    told beside, since it is within the seconds."""
+    batches = iter(batches)
+    lock = threading.Lock()
+    sent = {"json_bytes": 0, "pushed_back": 0, "making_cpu_seconds": 0.0}
+    faults = []
+
+    def work():
+        connection = server.connection()
+        try:
+            while not faults:
+                with lock:
+                    started = time.thread_time()
+                    body = next(batches, None)
+                    sent["making_cpu_seconds"] += time.thread_time() - started
+                    sent["json_bytes"] += len(body or b"")
+                if body is None:
+                    return
+                pushed_back = server.ingest(connection, table, body)
+                with lock:
+                    sent["pushed_back"] += pushed_back
+        except Exception as fault:
+            faults.append(fault)
+
+    threads = [threading.Thread(target=work) for _ in range(connections)]
+    started = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if faults:
+        raise faults[0]
+    rows = server.rows(table + " | count")[0][0]
+    return {"rows": rows, "seconds": time.perf_counter() - started, **sent}
+
+
+def timed(server, query):
+    """Seconds from the question to the last byte of the answer, after one run to warm up; or what went wrong."""
+    connection = server.connection()
+    try:
+        rows = len(rows_of(server.ask(connection, query)))
+        times = []
+        for _ in range(WARM_RUNS):
+            started = time.perf_counter()
+            server.ask(connection, query)
+            times.append(time.perf_counter() - started)
+    except (Refused, OSError, http.client.HTTPException) as fault:
+        return {"error": "%s: %s" % (type(fault).__name__, fault)}
+    return {"rows": rows, "seconds": statistics.median(times), "all_seconds": times}

@@ -1,0 +1,290 @@
+//! The Parquet files of a table: what is known of each, and writing them.
+
+use crate::catalog_file::sync_folder;
+use crate::error::{Error, Result, at};
+use crate::layout::Layout;
+use crate::storage::{DAY_COLUMN, declared_schema, to_stored};
+use arrow::array::{Array, AsArray, Int64Array, RecordBatch};
+use arrow::compute::{concat_batches, sort_to_indices, take_record_batch};
+use arrow::datatypes::{DataType, Int64Type, SchemaRef, TimestampMicrosecondType};
+use deltalake_core::kernel::{Add, LogicalFileView};
+use kql::datetime::{from_unix_micros, to_unix_micros};
+use kql::timespan::{TICKS_PER_DAY, TICKS_PER_MICROSECOND, TICKS_PER_MILLISECOND};
+use kql::{Type, datetime};
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::WriterProperties;
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+const ROW_GROUP_ROWS: usize = 128 * 1024;
+/// The column whose day partitions a table.
+pub(crate) const TIME_COLUMN: &str = "TimeGenerated";
+/// How hard files are pressed that are written while senders wait.
+pub(crate) const QUICK_COMPRESSION: i32 = 1;
+/// How hard files are pressed that are written once and kept.
+pub(crate) const LASTING_COMPRESSION: i32 = 3;
+
+/// A file on the disk, held by the tables and queries that read it.
+#[derive(Debug)]
+pub(crate) struct StoredFile {
+    pub path: PathBuf,
+    is_doomed: AtomicBool,
+}
+
+impl StoredFile {
+    pub fn new(path: PathBuf) -> Arc<StoredFile> {
+        Arc::new(StoredFile { path, is_doomed: AtomicBool::new(false) })
+    }
+
+    /// Has the file removed once nobody holds it any more. What a stop of the program leaves is removed at the next
+    /// start.
+    pub fn doom(&self) {
+        self.is_doomed.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Drop for StoredFile {
+    fn drop(&mut self) {
+        if self.is_doomed.load(Ordering::Relaxed)
+            && let Err(error) = std::fs::remove_file(&self.path)
+        {
+            tracing::warn!(path = %self.path.display(), %error, "a file that is no longer needed was not removed");
+        }
+    }
+}
+
+/// A live file of a table.
+#[derive(Debug, Clone)]
+pub(crate) struct DataFile {
+    pub stored: Arc<StoredFile>,
+    /// The least and greatest [`TIME_COLUMN`], in ticks, rounded outward to the µs.
+    pub times: Option<(i64, i64)>,
+    pub rows: u64,
+    pub bytes: u64,
+    /// When it was written, in ticks.
+    pub written_ticks: i64,
+}
+
+impl DataFile {
+    /// The file at `path` that the Delta log names.
+    pub fn of_log(path: PathBuf, view: &LogicalFileView) -> DataFile {
+        let stats: Option<serde_json::Value> = view.stats().and_then(|s| serde_json::from_str(&s).ok());
+        let time = |which: &str| {
+            let text = stats.as_ref()?.get(which)?.get(TIME_COLUMN)?.as_str()?.to_owned();
+            datetime::parse(&text)
+        };
+        // Statistics are cut to the millisecond.
+        let times =
+            time("minValues").zip(time("maxValues")).map(|(least, greatest)| (least, greatest + TICKS_PER_MILLISECOND));
+        let rows = stats.as_ref().and_then(|stats| stats.get("numRecords")?.as_u64());
+        DataFile {
+            stored: StoredFile::new(path),
+            times,
+            rows: rows.unwrap_or_default(),
+            bytes: u64::try_from(view.size()).unwrap_or_default(),
+            written_ticks: from_unix_micros(view.modification_time().saturating_mul(1000)),
+        }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.stored.path
+    }
+
+    /// The day whose rows it holds, counted from 0001-01-01.
+    pub fn day(&self) -> Option<i64> {
+        let folder = self.path().parent()?.file_name()?.to_str()?;
+        let text = folder.strip_prefix(DAY_COLUMN)?.strip_prefix('=')?;
+        Some(datetime::parse(text)? / TICKS_PER_DAY)
+    }
+}
+
+/// A file that is on the disk and not yet in the Delta log.
+pub(crate) struct Written {
+    pub add: Add,
+    pub file: DataFile,
+}
+
+/// A file that is being written, for the rows of one day. Until [`TableFileWriter::finish`] it is nothing.
+pub(crate) struct TableFileWriter {
+    path: PathBuf,
+    relative: String,
+    day_text: String,
+    writer: ArrowWriter<File>,
+    rows: usize,
+    /// The least and greatest time so far, in µs since 1970.
+    times_micros: Option<(i64, i64)>,
+}
+
+impl TableFileWriter {
+    /// Begins a file below the table's folder, for rows of `schema` as files store them.
+    pub fn create(folder: &Path, day: i64, schema: SchemaRef, compression: i32) -> Result<TableFileWriter> {
+        let (year, month, date) = datetime::civil_from_days(day);
+        let day_text = format!("{year:04}-{month:02}-{date:02}");
+        let parent = folder.join(format!("{DAY_COLUMN}={day_text}"));
+        if !parent.exists() {
+            std::fs::create_dir_all(&parent).map_err(at(&parent))?;
+            sync_folder(folder)?;
+        }
+        let relative = format!("{DAY_COLUMN}={day_text}/part-{}.parquet", uuid::Uuid::new_v4());
+        let path = folder.join(&relative);
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::ZSTD(ZstdLevel::try_new(compression)?))
+            .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+            .build();
+        let file = File::create(&path).map_err(at(&path))?;
+        let writer = ArrowWriter::try_new(file, schema, Some(properties))?;
+        Ok(TableFileWriter { path, relative, day_text, writer, rows: 0, times_micros: None })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Adds rows as files store them.
+    pub fn write(&mut self, stored: &RecordBatch) -> Result<()> {
+        let times = stored.column_by_name(TIME_COLUMN).filter(|times| matches!(times.data_type(), DataType::Timestamp(..)));
+        if let Some(times) = times.map(|times| times.as_primitive::<TimestampMicrosecondType>())
+            && let Some((least, greatest)) = arrow::compute::min(times).zip(arrow::compute::max(times))
+        {
+            let (before_least, before_greatest) = self.times_micros.unwrap_or((least, greatest));
+            self.times_micros = Some((before_least.min(least), before_greatest.max(greatest)));
+        }
+        self.rows += stored.num_rows();
+        self.writer.write(stored).map_err(|error| out_of_room(error, &self.path))
+    }
+
+    /// Makes the file durable.
+    pub fn finish(self) -> Result<Written> {
+        let path = self.path;
+        let file = self.writer.into_inner().map_err(|error| out_of_room(error, &path))?;
+        file.sync_all().map_err(at(&path))?;
+        let bytes = file.metadata().map_err(at(&path))?.len();
+        if let Some(parent) = path.parent() {
+            sync_folder(parent)?;
+        }
+        let to_ticks = |(least, greatest)| {
+            (from_unix_micros(least), from_unix_micros(greatest).saturating_add(TICKS_PER_MICROSECOND))
+        };
+        let times = self.times_micros.map(to_ticks);
+        let now = datetime::now();
+        let add = Add {
+            path: self.relative,
+            partition_values: HashMap::from([(DAY_COLUMN.to_owned(), Some(self.day_text))]),
+            size: i64::try_from(bytes).unwrap_or(i64::MAX),
+            modification_time: to_unix_micros(now) / 1000,
+            data_change: true,
+            stats: Some(statistics(self.rows, times)),
+            ..Default::default()
+        };
+        let file = DataFile { stored: StoredFile::new(path), times, rows: self.rows as u64, bytes, written_ticks: now };
+        Ok(Written { add, file })
+    }
+}
+
+/// Parquet wraps what the disk says; whoever reads the error needs the path.
+fn out_of_room(error: parquet::errors::ParquetError, path: &Path) -> Error {
+    match error {
+        parquet::errors::ParquetError::External(source) => match source.downcast::<std::io::Error>() {
+            Ok(source) => Error::Io { path: path.to_owned(), source: *source },
+            Err(other) => Error::Parquet(parquet::errors::ParquetError::External(other)),
+        },
+        other => Error::Parquet(other),
+    }
+}
+
+/// Removes what was written and shall not be.
+pub(crate) fn discard(written: Vec<Written>) {
+    written.iter().for_each(|one| one.file.stored.doom());
+}
+
+/// Writes one file for each day that the rows fall on. When one cannot be written, none is left.
+pub(crate) fn write_files(folder: &Path, layout: &Layout, batches: Vec<RecordBatch>) -> Result<Vec<Written>> {
+    let mut written = Vec::new();
+    let outcome = write_days(folder, layout, batches, &mut written);
+    match outcome {
+        Ok(()) => Ok(written),
+        Err(error) => {
+            discard(written);
+            Err(error)
+        }
+    }
+}
+
+fn write_days(
+    folder: &Path,
+    layout: &Layout,
+    mut batches: Vec<RecordBatch>,
+    written: &mut Vec<Written>,
+) -> Result<()> {
+    batches.retain(|b| b.num_rows() > 0);
+    let Some(schema) = batches.first().map(RecordBatch::schema) else { return Ok(()) };
+    let today = datetime::now() / TICKS_PER_DAY;
+    let time = layout.columns.iter().position(|c| c.name == TIME_COLUMN && c.column_type == Type::DateTime);
+    let Some(time) = time else {
+        let all = concat_batches(&schema, &batches)?;
+        written.push(write_file(folder, layout, &all, today)?);
+        return Ok(());
+    };
+    // Batches that are in order among themselves, as those of a single sender are, leave nothing to sort.
+    let first_time = |b: &RecordBatch| b.column(time).as_primitive::<Int64Type>().iter().next().flatten();
+    batches.sort_by_key(first_time);
+    let mut all = concat_batches(&schema, &batches)?;
+    drop(batches);
+    if !is_sorted(all.column(time).as_primitive()) {
+        let order = sort_to_indices(all.column(time), None, None)?;
+        all = take_record_batch(&all, &order)?;
+    }
+    // Nulls are first and of today.
+    let ticks: &Int64Array = all.column(time).as_primitive();
+    let mut days: BTreeMap<i64, Vec<RecordBatch>> = BTreeMap::new();
+    let nulls = ticks.null_count();
+    if nulls > 0 {
+        days.entry(today).or_default().push(all.slice(0, nulls));
+    }
+    let mut from = nulls;
+    while from < ticks.len() {
+        let day = ticks.value(from) / TICKS_PER_DAY;
+        let count = ticks.values()[from..].partition_point(|t| *t / TICKS_PER_DAY <= day);
+        days.entry(day).or_default().push(all.slice(from, count));
+        from += count;
+    }
+    for (day, parts) in days {
+        let of_day = concat_batches(&schema, &parts)?;
+        written.push(write_file(folder, layout, &of_day, day)?);
+    }
+    Ok(())
+}
+
+/// Whether times are in order, nulls first.
+fn is_sorted(ticks: &Int64Array) -> bool {
+    let nulls = ticks.null_count();
+    (0..nulls).all(|row| ticks.is_null(row)) && ticks.values()[nulls..].is_sorted()
+}
+
+/// Writes rows of one day.
+pub(crate) fn write_file(folder: &Path, layout: &Layout, rows: &RecordBatch, day: i64) -> Result<Written> {
+    let stored = to_stored(layout, rows)?;
+    let mut writer = TableFileWriter::create(folder, day, declared_schema(&stored), QUICK_COMPRESSION)?;
+    let path = writer.path.clone();
+    let written = writer.write(&stored).and_then(|()| writer.finish());
+    written.inspect_err(|_| drop(std::fs::remove_file(path)))
+}
+
+/// The statistics that readers of Delta prune by: the row count and the span of time, cut to the millisecond.
+fn statistics(rows: usize, times: Option<(i64, i64)>) -> String {
+    let mut stats = serde_json::json!({ "numRecords": rows });
+    if let Some((least, greatest)) = times {
+        let text = |ticks: i64| {
+            let cut = ticks - ticks % TICKS_PER_MILLISECOND;
+            let full = datetime::format(cut);
+            format!("{}Z", &full[..full.len() - 5])
+        };
+        stats["minValues"] = serde_json::json!({ TIME_COLUMN: text(least) });
+        stats["maxValues"] = serde_json::json!({ TIME_COLUMN: text(greatest) });
+    }
+    stats.to_string()
+}
