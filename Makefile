@@ -66,7 +66,7 @@ $(VENV)/ready: tests/requirements.txt
 # Only the tool in ../shared needs the peers.
 bench: $(if $(wildcard ../shared/tools/side_by_side.py),$(TARGET)/peers-venv/ready)
 	cargo build --release --locked --workspace
-	python3 bench/bench.py --bin $(TARGET)/release --python $(TARGET)/peers-venv/bin/python --work $(TARGET)/bench \
+	python3 -B bench/bench.py --bin $(TARGET)/release --python $(TARGET)/peers-venv/bin/python --work $(TARGET)/bench \
 		--results $(TARGET)/bench/results --out docs/performance.md
 
 $(TARGET)/peers-venv/ready:
@@ -76,4 +76,4 @@ $(TARGET)/peers-venv/ready:
 	@touch $@
 
 score: build
-	python3 bench/score.py --bin $(TARGET)/debug
+	python3 -B bench/score.py --bin $(TARGET)/debug

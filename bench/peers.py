@@ -49,13 +49,14 @@ def loaded(python, server, rows, work, report):
         load = call_tool(python, server, rows, work, report, ["--only", NO_QUERY], on_line)["load"]
         waited = waits[0].result()
     in_files_bytes = server.disk_bytes()
-    server.wait_until_at_rest()
+    at_rest_seconds = server.wait_until_at_rest()
     facts = json.loads(subprocess.run(
         [python, os.path.join(HERE, "peer_facts.py"), os.path.join(work, "peer.chdb")],
         check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1])
     return {
         "load": {"ClickHouse" if name == "chDB" else name: tables["all"] for name, tables in load.items()},
         "in_files_seconds": None if waited is None else load["Turnstone"]["all"]["seconds"] + waited,
+        "at_rest_seconds": at_rest_seconds,
         "disk_bytes": {
             "Turnstone": in_files_bytes, "Turnstone at rest": server.disk_bytes(),
             "DuckDB": os.path.getsize(os.path.join(work, "peer.duckdb")), "ClickHouse": facts["clickhouse_bytes"],

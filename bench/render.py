@@ -55,7 +55,8 @@ def machines(parts):
                 machine["memory_bytes"] / 1e9, machine["python"])
             if text not in texts:
                 texts.append(text)
-    versions = sorted({", ".join("%s %s" % item for item in result["versions"].items()) for result in parts.get("peers", [])})
+    peers = parts.get("peers", [])
+    versions = sorted({", ".join("%s %s" % item for item in result["versions"].items()) for result in peers})
     lines = ["Machine: %s." % "; ".join(texts)] if texts else []
     lines += ["Peers: %s." % text for text in versions]
     return lines
@@ -70,8 +71,8 @@ def peers_section(runs):
         "over HTTP and answers in JSON; DuckDB and ClickHouse (chDB) run inside the process that asks, over tables of their own",
         "formats, with %s threads. All answers are compared. Loading is of JSON lines: Turnstone's are on disk and can be" % runs[0]["threads"],
         "queried before each request is answered, the peers load in bulk from a file. Questions are asked once all of",
-        "Turnstone's rows are in table files and it is at rest. Of ClickHouse's folder only the parts that hold rows are counted,",
-        "not those that were merged into others and wait to be removed. " + when(runs),
+        "Turnstone's rows are in table files and it is at rest, small files merged. Of ClickHouse's folder only the parts that",
+        "hold rows are counted, not those that were merged into others and wait to be removed. " + when(runs),
         "",
     ]
 
@@ -90,18 +91,28 @@ def peers_section(runs):
     def queryable_seconds(run):
         return run["load"]["Turnstone"]["seconds"]
 
+    def geometric_mean(run):
+        return "%.2f" % run["geometric_mean_ratio"] if run["geometric_mean_ratio"] else "-"
+
+    def load_ratio(run):
+        return "%.2f" % (speed(run, "Turnstone") / max(speed(run, peer) for peer in ENGINES[1:]))
+
+    def in_files_multiple(run):
+        return "-" if run["in_files_seconds"] is None else "%.2f" % (run["in_files_seconds"] / queryable_seconds(run))
+
     lines += table(["rows"] + [number(run["rows"]) for run in runs], [
-        row("time of queries, Turnstone / best peer: geometric mean", lambda run: "%.2f" % run["geometric_mean_ratio"] if run["geometric_mean_ratio"] else "-"),
+        row("time of queries, Turnstone / best peer: geometric mean", geometric_mean),
         row("the worst query", worst),
         row("wrong answers of Turnstone", lambda run: str(sum(1 for query in run["queries"].values() if not query["ratio"]))),
         *[row("load, JSON MB/s: " + engine, lambda run, engine=engine: "%.0f" % speed(run, engine)) for engine in ENGINES],
-        row("load, Turnstone / faster peer", lambda run: "%.2f" % (speed(run, "Turnstone") / max(speed(run, peer) for peer in ENGINES[1:]))),
+        row("load, Turnstone / faster peer", load_ratio),
         *[row("on disk, MB: " + engine, lambda run, engine=engine: megabytes(run["disk_bytes"][engine])) for engine in ON_DISK],
         *[row("on disk, %s / ClickHouse" % engine, lambda run, engine=engine: "%.2f" % (
             run["disk_bytes"][engine] / run["disk_bytes"]["ClickHouse"])) for engine in ON_DISK[:2]],
         row("seconds until all rows can be queried", lambda run: "%.1f" % queryable_seconds(run)),
         row("seconds until all are in table files", lambda run: or_more(run["in_files_seconds"])),
-        row("the latter as a multiple", lambda run: "-" if run["in_files_seconds"] is None else "%.2f" % (run["in_files_seconds"] / queryable_seconds(run))),
+        row("the latter as a multiple", in_files_multiple),
+        row("seconds from then until Turnstone is at rest", lambda run: or_more(run["at_rest_seconds"])),
     ])
     for run in runs:
         rows = []
@@ -151,8 +162,9 @@ def growth_section(runs, has_plot):
     lines = ["## Growth", ""]
     if not runs:
         return lines + ["Not measured.", ""]
+    rows_per_day = number(runs[0]["rows_per_day"])
     lines += [
-        "Alerts in order of time, %s a day, over ever more days; each number of rows on a server of its own. They are made" % number(runs[0]["rows_per_day"]),
+        "Alerts in order of time, %s a day, over ever more days; each number of rows on a server of its own. They are made" % rows_per_day,
         "while they are sent, by the process that sends them, on the same cores. Questions are asked once all rows are in table",
         "files and the server is at rest. " + when(runs),
         "",
@@ -175,6 +187,7 @@ def growth_section(runs, has_plot):
         row("load, seconds until all rows can be queried", lambda run: "%.1f" % run["seconds"]),
         row("of these, one core making rows", lambda run: "%.1f" % run["making_cpu_seconds"]),
         row("load, seconds until all are in table files", lambda run: or_more(run["in_files_seconds"])),
+        row("seconds from then until the server is at rest", lambda run: or_more(run["at_rest_seconds"])),
         row("on disk, MB", lambda run: megabytes(run["disk_bytes"]["in_files"])),
         row("on disk at rest, MB", lambda run: megabytes(run["disk_bytes"]["at_rest"])),
         row("on disk, bytes a row", lambda run: "%.1f" % (run["disk_bytes"]["in_files"] / run["rows"])),
@@ -188,9 +201,12 @@ def growth_section(runs, has_plot):
         for name in growth.QUERIES:
             ratios = ["-" if ratio is None else "%.2f" % ratio for ratio in growth_ratios(runs, span, name)]
             rows.append([name] + [seconds_text(run[span][name]) for run in runs] + ratios)
-        ratio_heads = ["%s / %s" % (plot.short(after["rows"]), plot.short(before["rows"])) for before, after in zip(runs, runs[1:])]
+        ratio_heads = [
+            "%s / %s" % (plot.short(after["rows"]), plot.short(before["rows"])) for before, after in zip(runs, runs[1:])]
         lines += ["### %s, seconds" % title, ""] + table(["query"] + heads + ratio_heads, rows)
-        failed = [fault for run in runs for fault in faults((number(run["rows"]) + " rows, " + name, answer) for name, answer in run[span].items())]
+        failed = [
+            fault for run in runs
+            for fault in faults((number(run["rows"]) + " rows, " + name, answer) for name, answer in run[span].items())]
         if failed:
             lines += failed + [""]
         ratios = [ratio for name in growth.QUERIES for ratio in growth_ratios(runs, span, name)]

@@ -20,10 +20,12 @@ LOG_POLL_SECONDS = 0.1
 IN_FILES_SECONDS_MAX = 900
 RETRY_SECONDS = 0.2
 WARM_RUNS = 7
-# At rest is who takes less than this share of a core for so long.
-REST_CORE_SHARE_MAX = 0.05
-REST_SECONDS = 3
-AT_REST_SECONDS_MAX = 900
+# Busy is who takes more than this share of a core; at rest is who was not for longer than the server waits before it
+# looks for files to merge.
+BUSY_CORE_SHARE = 0.05
+BUSY_POLL_SECONDS = 2
+REST_SECONDS = 70
+AT_REST_SECONDS_MAX = 1800
 
 
 class Refused(Exception):
@@ -114,16 +116,17 @@ class Server:
             time.sleep(LOG_POLL_SECONDS)
 
     def wait_until_at_rest(self):
-        """Seconds until the server has nothing to do of its own accord; none when it still has at the bound."""
-        started = time.perf_counter()
+        """Seconds until the server had nothing to do of its own accord; none when it still had at the bound."""
+        started = busy = time.perf_counter()
         while True:
             before = self.cpu_seconds()
-            time.sleep(REST_SECONDS)
-            is_at_rest = self.cpu_seconds() - before < REST_CORE_SHARE_MAX * REST_SECONDS
-            seconds = time.perf_counter() - started
-            if is_at_rest:
-                return seconds
-            if seconds > AT_REST_SECONDS_MAX:
+            time.sleep(BUSY_POLL_SECONDS)
+            now = time.perf_counter()
+            if self.cpu_seconds() - before > BUSY_CORE_SHARE * BUSY_POLL_SECONDS:
+                busy = now
+            if now - busy > REST_SECONDS:
+                return busy - started
+            if now - started > AT_REST_SECONDS_MAX:
                 return None
 
     def cpu_seconds(self):

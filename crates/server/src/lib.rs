@@ -6,12 +6,18 @@
 
 mod api;
 pub mod auth;
+mod azure_error;
+mod collection;
 pub mod external;
+mod ingestion;
 pub mod kusto;
 pub mod listen;
+mod one_table;
 pub mod queries;
 pub mod query_log;
 pub mod tls;
+
+pub use collection::CollectionRules;
 
 use axum::Router;
 use axum::http::StatusCode;
@@ -25,6 +31,7 @@ pub struct Services {
     pub workspaces: Workspaces,
     pub queries: queries::Queries,
     pub admin_token: auth::AdminToken,
+    pub collection_rules: CollectionRules,
     /// The database that a request without one means.
     pub default_database: String,
 }
@@ -34,5 +41,6 @@ pub fn router(services: Arc<Services>, registry: Registry) -> Router {
     Router::new()
         .route("/healthz", get(|| async { (StatusCode::OK, "ok\n") }))
         .merge(kusto::router(services.clone()))
+        .merge(collection::router(services.clone()))
         .merge(api::router(services, registry))
 }

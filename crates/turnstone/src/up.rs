@@ -9,10 +9,11 @@ use engine::{Limits, Session};
 use hub::Registry;
 use hub::https::Door;
 use iothub::ConnectionString;
+use resources::Resources;
 use server::auth::AdminToken;
 use server::external::AllowedHosts;
 use server::queries::Queries;
-use server::{Services, listen, tls};
+use server::{CollectionRules, Services, listen, tls};
 use std::net::SocketAddr;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -52,6 +53,16 @@ pub struct Options {
     /// asked to wait. By default a quarter of the machine's memory, at least 256.
     #[arg(long, env = "TURNSTONE_INGEST_MEMORY_MB", value_name = "MB")]
     ingest_memory_mb: Option<usize>,
+    /// Rows that came so many seconds ago are moved from the log to table files at the latest.
+    #[arg(long, env = "TURNSTONE_FLUSH_SECONDS", default_value_t = 300, value_name = "SECONDS")]
+    flush_seconds: u64,
+    /// How often table files are looked through for small ones to merge and old ones to remove.
+    #[arg(long, env = "TURNSTONE_MAINTENANCE_SECONDS", default_value_t = 60, value_name = "SECONDS")]
+    maintenance_seconds: u64,
+    /// Megabytes of table files that queries have read and that are kept in memory for the next. By default a third of
+    /// the machine's memory.
+    #[arg(long, env = "TURNSTONE_CACHE_MEMORY_MB", value_name = "MB")]
+    cache_memory_mb: Option<usize>,
     /// Store the raw events that devices send, in SecurityIoTRawEvent.
     #[arg(long, env = "TURNSTONE_RAW_EVENTS")]
     raw_events: bool,
@@ -89,8 +100,15 @@ async fn serve(options: Options, query_threads: Handle) -> Result<(), Failure> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::run)?;
     let data = options.data.unwrap_or_else(default_data_folder);
     make_private(&data).map_err(|e| Failure::run(format!("{}: {e}", data.display())))?;
-    let mut workspace_options =
-        workspace::Options { solution: Some(detect::tables::SOLUTION.to_owned()), ..workspace::Options::default() };
+    let mut workspace_options = workspace::Options {
+        solution: Some(detect::tables::SOLUTION.to_owned()),
+        flush_seconds: options.flush_seconds,
+        maintenance_seconds: options.maintenance_seconds,
+        ..workspace::Options::default()
+    };
+    if let Some(megabytes) = options.cache_memory_mb {
+        workspace_options.cache_bytes = megabytes.saturating_mul(1 << 20);
+    }
     if let Some(megabytes) = options.ingest_memory_mb {
         workspace_options.waiting_bytes_max = megabytes.saturating_mul(1 << 20);
     }
@@ -127,7 +145,13 @@ async fn serve(options: Options, query_threads: Handle) -> Result<(), Failure> {
         Pipeline::start(workspaces.clone(), session.clone(), detector, settings).await.map_err(Failure::run)?;
     let door = Arc::new(Door { registry: registry.clone(), intake: Arc::new(pipeline) });
     let external = AllowedHosts::new(&options.external_data_host).map(|hosts| hosts as Arc<dyn ExternalReader>);
+    let resources = Resources::open(&data.join("resources.sqlite"))
+        .await
+        .map_err(|e| Failure::run(format!("failed to open the resources: {e}")))?;
+    let collection_rules =
+        CollectionRules::open(resources, instance.subscription_id.clone()).await.map_err(Failure::run)?;
     let services = Services {
+        collection_rules,
         workspaces: workspaces.clone(),
         queries: Queries::new(session, query_threads, external),
         admin_token,

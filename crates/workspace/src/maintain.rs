@@ -305,6 +305,8 @@ impl Workspaces {
             replace(&state, &gone, written, true).await?;
             let detail = format!("{} rows of the table '{name}' were deleted", deleted.rows);
             self.note(database, &[Note { status: "Succeeded", category: "Deletion", detail }]).await;
+            // The log still has the rows; it is cut when those of all tables are in files.
+            self.flush().await?;
         }
         Ok(deleted)
     }

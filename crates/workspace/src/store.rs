@@ -92,8 +92,13 @@ pub struct TableInfo {
     pub name: String,
     pub columns: Vec<Column>,
     pub notes: Notes,
+    /// Rows that are in the log and not yet in files.
     pub hot_rows: usize,
     pub files: usize,
+    pub file_rows: u64,
+    pub file_bytes: u64,
+    /// When the oldest and the newest file were written.
+    pub written_ticks: Option<(i64, i64)>,
 }
 
 /// All databases of a data folder. Cheap to clone.
@@ -345,12 +350,16 @@ impl Workspaces {
         let tables = databases.get(database).ok_or_else(|| Error::NoDatabase(database.to_owned()))?;
         let info = |(name, state): (&String, &Arc<TableState>)| {
             let rows = state.rows.read();
+            let written = rows.files.iter().map(|file| file.written_ticks);
             TableInfo {
                 name: name.clone(),
                 columns: rows.layout.columns.clone(),
                 notes: notes(name),
                 hot_rows: rows.waiting_rows(),
                 files: rows.files.len(),
+                file_rows: rows.files.iter().map(|file| file.rows).sum(),
+                file_bytes: rows.files.iter().map(|file| file.bytes).sum(),
+                written_ticks: written.clone().min().zip(written.max()),
             }
         };
         Ok(tables.iter().map(info).collect())

@@ -1,6 +1,7 @@
 //! Errors in Kusto's shape. Clients show `@message`, decide about repeating by `@permanent`, and look for the words
 //! `Semantic error` and `Syntax error` in it.
 
+use crate::ingestion::Refused;
 use crate::queries::Failed;
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -9,7 +10,11 @@ use kql::{Diagnostic, Severity};
 use serde_json::json;
 
 /// Rows that wait in memory are moved to files within about this time, which makes room for more.
-const RETRY_AFTER_SECONDS: &str = "1";
+const RETRY_AFTER_SECONDS: u32 = 1;
+/// A database whose daily quota is used up takes more on the next day, or when its owner says so.
+const QUOTA_RETRY_AFTER_SECONDS: u32 = 600;
+/// A disk that is full is made room on by somebody, or by retention.
+const DISK_RETRY_AFTER_SECONDS: u32 = 30;
 
 /// An error that a client of Kusto understands.
 #[derive(Debug)]
@@ -19,11 +24,12 @@ pub struct KustoError {
     exception: &'static str,
     message: String,
     permanent: bool,
+    retry_after_seconds: u32,
 }
 
 impl KustoError {
     fn new(status: StatusCode, code: &'static str, exception: &'static str, message: String) -> KustoError {
-        KustoError { status, code, exception, message, permanent: true }
+        KustoError { status, code, exception, message, permanent: true, retry_after_seconds: RETRY_AFTER_SECONDS }
     }
 
     pub fn bad_request(message: impl Into<String>) -> KustoError {
@@ -89,6 +95,15 @@ impl KustoError {
         KustoError { permanent: false, ..KustoError::new(status, "Throttled", exception, message.into()) }
     }
 
+    /// Something that will be well again by itself or by somebody's doing.
+    pub fn unavailable(message: impl Into<String>) -> KustoError {
+        let exception = "Kusto.Data.Exceptions.KustoServiceException";
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        let retry_after_seconds = DISK_RETRY_AFTER_SECONDS;
+        let error = KustoError::new(status, "ServiceUnavailable", exception, message.into());
+        KustoError { permanent: false, retry_after_seconds, ..error }
+    }
+
     /// The findings about a query, the first of which decides the code.
     pub fn query(diagnostics: &[Diagnostic], source: &str) -> KustoError {
         let lines: Vec<String> = diagnostics.iter().map(|d| d.one_line(source)).collect();
@@ -118,8 +133,8 @@ impl KustoError {
 
     pub fn workspace(error: &workspace::Error) -> KustoError {
         use workspace::Error::{
-            BadBatch, BadColumn, BadFunction, BadName, ColumnType, NoDatabase, NoFunction, NoTable, Overloaded,
-            TooLarge,
+            BadBatch, BadColumn, BadFunction, BadName, ColumnType, DiskFull, NoDatabase, NoFunction, NoTable, Overloaded,
+            QuotaReached, TooLarge,
         };
         match error {
             NoTable(name) => KustoError::not_found(name, "Table"),
@@ -132,10 +147,23 @@ impl KustoError {
             | ColumnType { .. }
             | TooLarge { .. } => KustoError::bad_request(error.to_string()),
             Overloaded => KustoError::too_busy(error.to_string()),
+            QuotaReached { .. } => KustoError { retry_after_seconds: QUOTA_RETRY_AFTER_SECONDS, ..KustoError::too_busy(error.to_string()) },
+            DiskFull(_) => KustoError::unavailable(error.to_string()),
             other => {
                 tracing::error!(error = %other, "a request failed");
                 KustoError::internal(other.to_string())
             }
+        }
+    }
+}
+
+impl From<Refused> for KustoError {
+    fn from(refused: Refused) -> KustoError {
+        match refused {
+            Refused::TooLarge(message) => KustoError::too_large(message),
+            Refused::Body(message) => KustoError::bad_request(format!("Bad request: {message}")),
+            Refused::Workspace(error) => KustoError::workspace(&error),
+            Refused::Stopped(message) => KustoError::internal(message),
         }
     }
 }
@@ -163,8 +191,8 @@ impl IntoResponse for KustoError {
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        if self.status == StatusCode::TOO_MANY_REQUESTS {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+        if matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(self.retry_after_seconds));
         }
         response
     }

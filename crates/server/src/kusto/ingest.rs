@@ -7,34 +7,29 @@
 use super::error::KustoError;
 use super::response::{self, Table, text};
 use crate::Services;
+use crate::ingestion::{self, Refused, Stored};
 use axum::body::{Body, BodyDataStream};
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, header};
+use axum::http::HeaderMap;
 use axum::response::Response;
 use engine::Column;
-use futures::StreamExt;
 use kql::Type;
 use serde::Deserialize;
-use serde_json::json;
-use std::io::Read;
 use std::sync::Arc;
 use workspace::format::{Mapping, Parsed};
-use workspace::{Admission, Append, BatchBuilder, Workspaces, format};
+use workspace::{EventId, Workspaces, format};
 
-/// One request, compressed or not.
-const BODY_BYTES_MAX: usize = 64 << 20;
-/// A request may unpack to this much.
-const UNPACKED_BYTES_MAX: u64 = 256 << 20;
-/// A body and the rows that are read from it take this much of the body's size, together.
-const BODY_AND_ROWS: usize = 2;
-/// Where records that cannot be read are noted.
-const OPERATION: &str = "Operation";
+/// Longer names of batches are refused.
+const BATCH_ID_CHARACTERS_MAX: usize = 200;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Options {
     stream_format: Option<String>,
     mapping_name: Option<String>,
+    /// What the sender calls this batch, our own: a batch of a name that was stored within the last day is not stored
+    /// again.
+    batch_id: Option<String>,
 }
 
 pub(super) async fn ingest(
@@ -47,15 +42,19 @@ pub(super) async fn ingest(
     let mut body = body.into_data_stream();
     let taken = take(&services, database, table, options, &headers, &mut body).await;
     if taken.is_err() {
-        // A client that still sends would see its connection break instead of the answer.
-        let mut passed_over = 0;
-        while let Some(Ok(part)) = body.next().await
-            && passed_over < BODY_BYTES_MAX
-        {
-            passed_over += part.len();
-        }
+        ingestion::pass_over(&mut body).await;
     }
-    taken
+    let stored = taken?;
+    let mut answer = Table::new(&[
+        ("ConsumedRecordsCount", Type::Long),
+        ("RejectedRecordsCount", Type::Long),
+        ("RejectionReason", Type::String),
+        ("RepeatedRecordsCount", Type::Long),
+    ]);
+    let counts = [stored.rows, stored.rejected, stored.repeated].map(|count| count.to_string());
+    let [rows, rejected, repeated] = counts;
+    answer.push(&[rows, rejected, text(stored.reason), repeated]);
+    Ok(response::command(answer))
 }
 
 async fn take(
@@ -65,51 +64,44 @@ async fn take(
     options: Options,
     headers: &HeaderMap,
     body: &mut BodyDataStream,
-) -> Result<Response, KustoError> {
+) -> Result<Stored, KustoError> {
     if !services.admin_token.admits(headers) {
         return Err(KustoError::unauthorized());
     }
+    let workspaces = &services.workspaces;
     let failed = |error: workspace::Error| KustoError::workspace(&error);
-    let columns = services.workspaces.columns(&database, &table).map_err(failed)?;
+    let columns = workspaces.columns(&database, &table).map_err(failed)?;
+    workspaces.check_quota(&database).map_err(failed)?;
     let kind = options.stream_format.unwrap_or_else(|| "csv".to_owned()).to_ascii_lowercase();
     let form = Form::named(&kind)?;
     let mapping = match options.mapping_name.filter(|name| !name.is_empty()) {
-        Some(name) => Some(mapping(&services.workspaces, &database, &table, &columns, form, &name).await?),
+        Some(name) => Some(mapping(workspaces, &database, &table, &columns, form, &name).await?),
         None => None,
     };
-    let is_packed = headers.get(header::CONTENT_ENCODING).is_some_and(|v| v.as_bytes() == b"gzip");
-    let (body, mut admission) = read(&services.workspaces, headers, body).await?;
-    // Reading rows is work for a processor, not for the threads that answer requests.
-    let (parsed, admission) = tokio::task::spawn_blocking(move || {
-        let bytes = if is_packed { unpack(&body)? } else { body };
-        if is_packed {
-            admission.grow(bytes.len() * BODY_AND_ROWS);
-        }
-        Ok((form.parse(&columns, mapping.as_ref(), bytes)?, admission))
-    })
-    .await
-    .map_err(|error| KustoError::internal(error.to_string()))??;
-    let rejected = Rejected::of(&parsed, &table);
+    let batch_id = options.batch_id.filter(|id| !id.is_empty());
+    if batch_id.as_ref().is_some_and(|id| id.len() > BATCH_ID_CHARACTERS_MAX) {
+        return Err(KustoError::bad_request(format!("batchId has more than {BATCH_ID_CHARACTERS_MAX} characters")));
+    }
+    let mut taken = ingestion::take(workspaces, headers, body).await?;
+    let bytes = std::mem::take(&mut taken.bytes);
+    let parsed = ingestion::on_processor(move || form.parse(&columns, mapping.as_ref(), bytes)).await?;
+    let mut stored = Stored { rejected: parsed.rejected, ..Stored::default() };
     let rows = parsed.batch.num_rows();
     if rows > 0 {
-        let tables = vec![(table, parsed.batch)];
-        let append = Append { database: database.clone(), tables, ids: Vec::new() };
-        services.workspaces.append_admitted(append, admission).await.map_err(failed)?;
+        // All rows of a batch go by its name: either none was stored before, or all were.
+        let id = batch_id.map(|id| EventId::new(&format!("batch {database}/{table}"), &id));
+        let ids = id.map(|id| vec![vec![id; rows]]).unwrap_or_default();
+        let tables = vec![(table.clone(), parsed.batch.clone())];
+        let appended = taken.store(workspaces, &database, tables, ids).await?;
+        (stored.rows, stored.repeated) = (appended.rows, appended.repeated);
     }
-    if let Some(rejected) = &rejected {
-        rejected.note(&services.workspaces, &database).await;
-        if rows == 0 {
-            return Err(KustoError::bad_request(format!("Bad request: {}", rejected.summary)));
-        }
+    if stored.repeated == 0 {
+        stored.reason = ingestion::note_rejects(workspaces, &database, &table, &parsed).await;
     }
-    let mut answer = Table::new(&[
-        ("ConsumedRecordsCount", Type::Long),
-        ("RejectedRecordsCount", Type::Long),
-        ("RejectionReason", Type::String),
-    ]);
-    let (count, reason) = rejected.map_or((0, String::new()), |r| (r.count, r.summary));
-    answer.push(&[rows.to_string(), count.to_string(), text(reason)]);
-    Ok(response::command(answer))
+    if parsed.rejected > 0 && rows == 0 {
+        return Err(KustoError::bad_request(format!("Bad request: {}", stored.reason)));
+    }
+    Ok(stored)
 }
 
 /// The form of a body.
@@ -119,6 +111,7 @@ enum Form {
     Separated(u8),
     Json,
     Parquet,
+    Avro,
 }
 
 impl Form {
@@ -129,39 +122,38 @@ impl Form {
             "psv" => Form::Separated(b'|'),
             "json" | "multijson" => Form::Json,
             "parquet" => Form::Parquet,
+            "avro" => Form::Avro,
             other => {
                 let message =
-                    format!("Not supported: streamFormat={other}; csv, tsv, psv, json, multijson and parquet are");
+                    format!("Not supported: streamFormat={other}; csv, tsv, psv, json, multijson, parquet and avro are");
                 return Err(KustoError::bad_request(message));
             }
         })
     }
 
     /// The kind of the mappings that fit it.
-    fn mapping_kind(self) -> Option<&'static str> {
+    fn mapping_kind(self) -> &'static str {
         match self {
-            Form::Separated(_) => Some("csv"),
-            Form::Json => Some("json"),
-            Form::Parquet => None,
+            Form::Separated(_) => "csv",
+            Form::Json => "json",
+            Form::Parquet => "parquet",
+            Form::Avro => "avro",
         }
     }
 
-    fn parse(self, columns: &[Column], mapping: Option<&Mapping>, bytes: Vec<u8>) -> Result<Parsed, KustoError> {
-        let parsed = match (self, mapping) {
-            (Form::Separated(separator), None) => format::parse_csv(columns, &bytes, separator),
+    fn parse(self, columns: &[Column], mapping: Option<&Mapping>, bytes: Vec<u8>) -> Result<Parsed, Refused> {
+        let unread = |error: workspace::Error| Refused::Body(format!("the body cannot be read: {error}"));
+        match (self, mapping) {
+            (Form::Separated(separator), None) => Ok(format::parse_csv(columns, &bytes, separator)?),
             (Form::Separated(separator), Some(mapping)) => {
-                format::parse_csv_mapped(columns, mapping, &bytes, separator)
+                Ok(format::parse_csv_mapped(columns, mapping, &bytes, separator)?)
             }
-            (Form::Json, None) => format::parse_json(columns, &bytes),
-            (Form::Json, Some(mapping)) => format::parse_json_mapped(columns, mapping, &bytes),
-            (Form::Parquet, _) if bytes.is_empty() => format::parse_csv(columns, &bytes, b','),
-            (Form::Parquet, _) => {
-                let parsed = format::parse_parquet(columns, bytes);
-                return parsed
-                    .map_err(|e| KustoError::bad_request(format!("Bad request: the body cannot be read: {e}")));
-            }
-        };
-        parsed.map_err(|error| KustoError::workspace(&error))
+            (Form::Json, None) => Ok(format::parse_json(columns, &bytes)?),
+            (Form::Json, Some(mapping)) => Ok(format::parse_json_mapped(columns, mapping, &bytes)?),
+            (Form::Parquet | Form::Avro, _) if bytes.is_empty() => Ok(format::parse_csv(columns, &bytes, b',')?),
+            (Form::Parquet, mapping) => format::parse_parquet(columns, mapping, bytes).map_err(unread),
+            (Form::Avro, mapping) => format::parse_avro(columns, mapping, &bytes).map_err(unread),
+        }
     }
 }
 
@@ -174,9 +166,7 @@ async fn mapping(
     form: Form,
     name: &str,
 ) -> Result<Mapping, KustoError> {
-    let Some(kind) = form.mapping_kind() else {
-        return Err(KustoError::bad_request("Not supported: mappings of Parquet; columns are matched by name"));
-    };
+    let kind = form.mapping_kind();
     let known = workspaces.mappings(database, table).await.map_err(|e| KustoError::workspace(&e))?;
     let Some(found) = known.iter().find(|m| m.kind == kind && m.name == name) else {
         let message = format!(
@@ -186,96 +176,4 @@ async fn mapping(
     };
     Mapping::parse(columns, kind, &found.text)
         .map_err(|problem| KustoError::bad_request(format!("Bad request: {problem}")))
-}
-
-/// The body, once there is room for it.
-async fn read(
-    workspaces: &Workspaces,
-    headers: &HeaderMap,
-    body: &mut BodyDataStream,
-) -> Result<(Vec<u8>, Admission), KustoError> {
-    let declared = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
-    let too_large =
-        || KustoError::too_large(format!("the body has more than {BODY_BYTES_MAX} bytes; send less at once"));
-    if declared.is_some_and(|bytes| bytes > BODY_BYTES_MAX) {
-        return Err(too_large());
-    }
-    let admitted = declared.unwrap_or(0);
-    let mut admission = workspaces.admit(admitted * BODY_AND_ROWS).map_err(|e| KustoError::workspace(&e))?;
-    let mut bytes = Vec::with_capacity(admitted);
-    while let Some(part) = body.next().await {
-        let part = part.map_err(|error| KustoError::bad_request(format!("the body broke off: {error}")))?;
-        if bytes.len() + part.len() > BODY_BYTES_MAX {
-            return Err(too_large());
-        }
-        if bytes.len() + part.len() > admitted {
-            admission.grow(part.len() * BODY_AND_ROWS);
-        }
-        bytes.extend_from_slice(&part);
-    }
-    Ok((bytes, admission))
-}
-
-/// Records of a request that cannot be read.
-struct Rejected {
-    count: usize,
-    summary: String,
-    /// What is noted of each of them, or of the first where there are many.
-    details: Vec<String>,
-}
-
-impl Rejected {
-    fn of(parsed: &Parsed, table: &str) -> Option<Rejected> {
-        let first = parsed.rejects.first()?;
-        let summary = format!(
-            "{} records cannot be read; the first is record {}: {}",
-            parsed.rejected, first.record, first.reason
-        );
-        let detail = |r: &workspace::Reject| {
-            format!("record {} of a request for the table '{table}' cannot be read: {}", r.record, r.reason)
-        };
-        let mut details: Vec<String> = parsed.rejects.iter().map(detail).collect();
-        if parsed.rejected > details.len() {
-            details.push(format!("{} more records of that request cannot be read", parsed.rejected - details.len()));
-        }
-        Some(Rejected { count: parsed.rejected, summary, details })
-    }
-
-    /// Adds rows to the table `Operation`. What is stored of the request stands whether or not this succeeds.
-    async fn note(&self, workspaces: &Workspaces, database: &str) {
-        let Ok(columns) = workspaces.columns(database, OPERATION) else { return };
-        let mut builder = BatchBuilder::new(&columns);
-        let now = kql::datetime::format(kql::datetime::now());
-        for detail in &self.details {
-            let row = json!({
-                "TimeGenerated": now,
-                "SourceSystem": "Turnstone",
-                "OperationStatus": "Failed",
-                "OperationCategory": "Ingestion",
-                "Detail": detail,
-                "Type": OPERATION,
-            });
-            row.as_object().into_iter().for_each(|row| builder.push_object(row));
-        }
-        let noted = match builder.finish() {
-            Ok(batch) => {
-                let tables = vec![(OPERATION.to_owned(), batch)];
-                workspaces.append(Append { database: database.to_owned(), tables, ids: Vec::new() }).await.map(|_| ())
-            }
-            Err(error) => Err(error),
-        };
-        if let Err(error) = noted {
-            tracing::error!(%error, database, "records that cannot be read were not noted");
-        }
-    }
-}
-
-fn unpack(body: &[u8]) -> Result<Vec<u8>, KustoError> {
-    let mut bytes = Vec::new();
-    let read = flate2::read::GzDecoder::new(body).take(UNPACKED_BYTES_MAX + 1).read_to_end(&mut bytes);
-    match read {
-        Ok(count) if count as u64 <= UNPACKED_BYTES_MAX => Ok(bytes),
-        Ok(_) => Err(KustoError::bad_request(format!("the body unpacks to more than {UNPACKED_BYTES_MAX} bytes"))),
-        Err(error) => Err(KustoError::bad_request(format!("the body is no gzip: {error}"))),
-    }
 }

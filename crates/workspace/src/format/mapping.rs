@@ -1,7 +1,7 @@
 //! Ingestion mappings: which column takes its values from where in a record.
 //!
-//! A mapping is a JSON list of objects with a column's name and, in `Properties` or beside it, a `Path` (for JSON,
-//! `$.a.b[0]['c d']`), an `Ordinal` (for CSV, from 0) or a `ConstValue`. Names are taken without regard to case.
+//! A mapping is a JSON list of objects with a column's name and, in `Properties` or beside it, a `Path` (for JSON, Parquet
+//! and Avro, `$.a.b[0]['c d']`), a `Field` (for Avro), an `Ordinal` (for CSV, from 0) or a `ConstValue`. Names are taken without regard to case.
 
 use engine::Column;
 use serde_json::{Map, Value};
@@ -28,7 +28,7 @@ pub(super) enum Step {
 }
 
 impl Mapping {
-    /// Reads a mapping for the kind `json` or `csv`. The error says what is wrong with it. Columns that the table does
+    /// Reads a mapping for the kind `json`, `parquet`, `avro` or `csv`. The error says what is wrong with it. Columns that the table does
     /// not have are passed over.
     pub fn parse(columns: &[Column], kind: &str, text: &str) -> Result<Mapping, String> {
         let entries: Vec<Map<String, Value>> =
@@ -46,7 +46,7 @@ impl Mapping {
                 (Some(value), _, _) => {
                     Source::Constant(value.as_str().map_or_else(|| value.to_string(), str::to_owned))
                 }
-                (_, Some(path), _) if kind == "json" => {
+                (_, Some(path), _) if kind != "csv" => {
                     let path = path.as_str().unwrap_or_default();
                     Source::Path(steps(path).ok_or_else(|| format!("'{path}' is no path: write it like $.a.b[0]"))?)
                 }
@@ -54,7 +54,11 @@ impl Mapping {
                     let place = place.as_u64().or_else(|| place.as_str()?.parse().ok());
                     Source::Field(place.and_then(|p| usize::try_from(p).ok()).ok_or("an ordinal is no number")?)
                 }
-                _ if kind == "json" => return Err(format!("the column '{name}' has no Path and no ConstValue")),
+                _ if kind != "csv" && property("field").is_some() => {
+                    let field = property("field").and_then(Value::as_str).unwrap_or_default();
+                    Source::Path(vec![Step::Member(field.to_owned())])
+                }
+                _ if kind != "csv" => return Err(format!("the column '{name}' has no Path and no ConstValue")),
                 _ => return Err(format!("the column '{name}' has no Ordinal and no ConstValue")),
             };
             if let Some(at) = columns.iter().position(|c| c.name == name) {

@@ -1,14 +1,16 @@
-//! Reading rows from the formats that people have: CSV and JSON.
+//! Reading rows from the formats that people have: CSV, JSON, Parquet and Avro.
 
+mod columnar;
 mod json_lines;
 mod mapping;
 #[cfg(test)]
 mod tests;
 
 use crate::rows::{BatchBuilder, ColumnBuilder, Reject};
-use arrow::array::{Array, RecordBatch};
+use arrow::array::RecordBatch;
 use engine::Column;
 use json_lines::Reader;
+pub use columnar::{parse_avro, parse_parquet, read_parquet};
 pub use mapping::Mapping;
 use mapping::Source;
 use serde::de::IgnoredAny;
@@ -323,100 +325,4 @@ pub fn infer_csv(bytes: &[u8]) -> crate::Result<Vec<Column>> {
         }
     }
     Ok(names.into_iter().zip(types).map(|(name, t)| Column::new(name, t.unwrap_or(kql::Type::String))).collect())
-}
-
-/// Reads a Parquet file, its columns in Kusto's types. Columns of types that Kusto has no match for become strings.
-pub fn read_parquet(bytes: Vec<u8>) -> crate::Result<(Vec<Column>, Vec<RecordBatch>)> {
-    use arrow::datatypes::DataType;
-    use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-    let builder = ParquetRecordBatchReaderBuilder::try_new(bytes::Bytes::from(bytes))?;
-    let columns: Vec<Column> = builder
-        .schema()
-        .fields()
-        .iter()
-        .map(|field| {
-            let of = match field.data_type() {
-                DataType::Boolean => kql::Type::Bool,
-                DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::UInt8 | DataType::UInt16 => {
-                    kql::Type::Int
-                }
-                DataType::Int64 | DataType::UInt32 | DataType::UInt64 => kql::Type::Long,
-                DataType::Float16 | DataType::Float32 | DataType::Float64 => kql::Type::Real,
-                DataType::Decimal128(_, _) | DataType::Decimal256(_, _) => kql::Type::Decimal,
-                DataType::Timestamp(_, _) | DataType::Date32 | DataType::Date64 => kql::Type::DateTime,
-                _ => kql::Type::String,
-            };
-            Column::new(field.name(), of)
-        })
-        .collect();
-    let schema = engine::types::arrow_schema(&columns);
-    let mut batches = Vec::new();
-    for batch in builder.build()? {
-        let batch = batch?;
-        let arrays = batch.columns().iter().zip(&columns).map(|(array, column)| from_arrow(array, column.column_type));
-        batches.push(RecordBatch::try_new(schema.clone(), arrays.collect::<crate::Result<_>>()?)?);
-    }
-    Ok((columns, batches))
-}
-
-/// Reads a Parquet file into a table's columns, by name. Values of another type are read from their texts.
-pub fn parse_parquet(columns: &[Column], bytes: Vec<u8>) -> crate::Result<Parsed> {
-    use arrow::array::AsArray;
-    let (known, batches) = read_parquet(bytes)?;
-    let mut parts = Vec::with_capacity(batches.len());
-    let schema = engine::types::arrow_schema(columns);
-    for batch in &batches {
-        let mut arrays = Vec::with_capacity(columns.len());
-        for column in columns {
-            let mut builder = BatchBuilder::new(std::slice::from_ref(column));
-            let found = known.iter().position(|k| k.name == column.name);
-            match found.map(|at| (&known[at], batch.column(at))) {
-                Some((k, array)) if k.column_type == column.column_type => {
-                    arrays.push(array.clone());
-                    continue;
-                }
-                Some((k, array)) => {
-                    let texts = to_texts(array, k.column_type)?;
-                    for text in texts.as_string_view().iter() {
-                        builder.push_with(|_, of, values| match text {
-                            Some(text) => append_field(values, of, text),
-                            None => values.append_none(of),
-                        });
-                    }
-                }
-                None => (0..batch.num_rows()).for_each(|_| builder.push_with(|_, of, v| v.append_none(of))),
-            }
-            arrays.push(builder.finish()?.column(0).clone());
-        }
-        parts.push(RecordBatch::try_new(schema.clone(), arrays)?);
-    }
-    Rejects::default().finish(arrow::compute::concat_batches(&schema, &parts)?)
-}
-
-fn to_texts(array: &arrow::array::ArrayRef, of: kql::Type) -> crate::Result<arrow::array::ArrayRef> {
-    use arrow::array::AsArray;
-    use arrow::datatypes::{DataType, Int64Type};
-    if of == kql::Type::DateTime {
-        let ticks = array.as_primitive::<Int64Type>();
-        let texts = ticks.iter().map(|t| t.map(kql::datetime::format));
-        return Ok(std::sync::Arc::new(texts.collect::<arrow::array::StringViewArray>()));
-    }
-    Ok(arrow::compute::cast(array, &DataType::Utf8View)?)
-}
-
-fn from_arrow(array: &arrow::array::ArrayRef, of: kql::Type) -> crate::Result<arrow::array::ArrayRef> {
-    use arrow::array::AsArray;
-    use arrow::compute::cast;
-    use arrow::datatypes::{DataType, Int64Type, TimeUnit, TimestampMicrosecondType};
-    if of == kql::Type::DateTime {
-        let micros = cast(array, &DataType::Timestamp(TimeUnit::Microsecond, None))?;
-        let ticks = micros.as_primitive::<TimestampMicrosecondType>();
-        return Ok(std::sync::Arc::new(ticks.unary::<_, Int64Type>(kql::datetime::from_unix_micros)));
-    }
-    let cast = cast(array, &engine::types::arrow_type(of))?;
-    if of == kql::Type::String && cast.null_count() > 0 {
-        let texts = cast.as_string_view().iter().map(|t| Some(t.unwrap_or("")));
-        return Ok(std::sync::Arc::new(texts.collect::<arrow::array::StringViewArray>()));
-    }
-    Ok(cast)
 }

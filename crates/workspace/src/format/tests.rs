@@ -277,7 +277,7 @@ fn parquet_is_read_by_name() {
     let mut writer = parquet::arrow::ArrowWriter::try_new(&mut bytes, file.schema(), None).expect("a writer");
     writer.write(&file).expect("written");
     writer.close().expect("closed");
-    let parsed = parse_parquet(&columns(), bytes).expect("a batch");
+    let parsed = parse_parquet(&columns(), None, bytes).expect("a batch");
     assert_eq!(parsed.batch.num_rows(), 2);
     let column = |name: &str| parsed.batch.column_by_name(name).expect("a column").clone();
     let longs = |name: &str| {
@@ -292,5 +292,5 @@ fn parquet_is_read_by_name() {
     assert_eq!(strings("D"), [Some("{\"k\":1}".to_owned()), None]);
     assert_eq!(strings("S"), [Some("1970-01-01T00:00:00.0000000Z".to_owned()), Some(String::new())]);
     assert_eq!(strings("T"), [Some(String::new()), Some(String::new())]);
-    assert!(parse_parquet(&columns(), b"no parquet".to_vec()).is_err());
+    assert!(parse_parquet(&columns(), None, b"no parquet".to_vec()).is_err());
 }

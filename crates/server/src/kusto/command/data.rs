@@ -15,7 +15,7 @@ const STORED_BYTES_MAX: usize = 256 << 20;
 pub(super) fn split(text: &str) -> Option<(&str, &str)> {
     let trimmed = text.trim_start();
     let verb = trimmed.split_whitespace().next()?.to_ascii_lowercase();
-    if !matches!(verb.as_str(), ".ingest" | ".set" | ".append" | ".set-or-append" | ".set-or-replace") {
+    if !matches!(verb.as_str(), ".ingest" | ".set" | ".append" | ".set-or-append" | ".set-or-replace" | ".delete" | ".purge") {
         return None;
     }
     trimmed.split_once("<|")
@@ -28,6 +28,12 @@ impl Command<'_> {
             let name = words.name("a table name")?;
             let properties = words.properties()?;
             return self.ingest_inline(&name, &properties, after).await;
+        }
+        if words.take("delete") {
+            return self.delete_records(&mut words, after).await;
+        }
+        if words.take("purge") {
+            return self.purge(&mut words, after).await;
         }
         if words.take("set-or-replace") {
             return Err(self.unsupported());

@@ -8,7 +8,7 @@ use kql::Type;
 use workspace::MappingEntry;
 use workspace::format::Mapping;
 
-const KINDS: [&str; 2] = ["json", "csv"];
+const KINDS: [&str; 4] = ["json", "csv", "parquet", "avro"];
 
 impl Command<'_> {
     /// Behind the words `ingestion`: the kind of mapping.
@@ -16,7 +16,7 @@ impl Command<'_> {
         words.one_of(&KINDS).ok_or_else(|| {
             let found = words.rest().split_whitespace().next().unwrap_or_default();
             KustoError::bad_request(format!(
-                "Not supported: ingestion mappings of the kind '{found}'; json and csv are"
+                "Not supported: ingestion mappings of the kind '{found}'; json, csv, parquet and avro are"
             ))
         })
     }
@@ -97,7 +97,12 @@ impl Command<'_> {
         ]);
         let known = self.services.workspaces.mappings(self.database, table).await.map_err(failed)?;
         for mapping in known.iter().filter(|m| wanted(m)) {
-            let kind = if mapping.kind == "json" { "Json" } else { "Csv" };
+            let kind = match mapping.kind.as_str() {
+                "json" => "Json",
+                "csv" => "Csv",
+                "parquet" => "Parquet",
+                _ => "Avro",
+            };
             let [name, kind, said, database, table] =
                 [&mapping.name, kind, &mapping.text, self.database, table].map(text);
             listing.push(&[name, kind, said, "null".to_owned(), database, table]);

@@ -4,8 +4,10 @@
 //! `$command_results`.
 
 mod data;
+mod deletion;
 mod functions;
 mod mappings;
+mod policies;
 mod schema;
 mod service;
 mod tables;
@@ -19,6 +21,7 @@ use axum::response::Response;
 use engine::catalog::{Catalog, StoredFunction};
 use engine::slot::Slot;
 use kql::token::Symbol;
+use policies::Entity;
 use std::sync::Arc;
 use words::Words;
 
@@ -123,6 +126,12 @@ impl Command<'_> {
             if words.take("table") {
                 return self.put_table(verb, words).await;
             }
+            if matches!(verb, "alter" | "alter-merge") && words.take("database") {
+                let entity = Entity::Database(words.name("a database name")?);
+                if words.take("policy") {
+                    return self.put_policy(entity, words).await;
+                }
+            }
             return Err(self.unsupported());
         }
         if words.take("drop") {
@@ -135,6 +144,16 @@ impl Command<'_> {
             if words.take("table") || words.take("tables") {
                 return self.drop_tables(words).await;
             }
+        }
+        if words.take("delete")
+            && let Some(kind) = words.one_of(&["table", "database"])
+        {
+            let name = words.name("a name")?;
+            let entity = if kind == "table" { Entity::Table(name) } else { Entity::Database(name) };
+            if words.take("policy") {
+                return self.delete_policy(entity, words).await;
+            }
+            return Err(words.unexpected("'policy', or 'records' and '<|'"));
         }
         if words.take("cancel query") {
             return self.cancel_query(words);

@@ -3,7 +3,7 @@
 use super::super::error::KustoError;
 use super::super::response::{Table, text};
 use super::words::Words;
-use super::{Command, failed};
+use super::{Command, Entity, failed};
 use engine::{Column, json};
 use kql::Type;
 use kql::token::Symbol;
@@ -118,11 +118,41 @@ pub(super) async fn tables_listing(
     Ok(table)
 }
 
+/// How much the tables whose names are wanted hold, and where. Rows in memory have no size on the disk yet.
+async fn tables_details(command: &Command<'_>, is_wanted: impl Fn(&String) -> bool) -> Result<Table, KustoError> {
+    let mut table = Table::new(&[
+        ("TableName", Type::String),
+        ("DatabaseName", Type::String),
+        ("Folder", Type::String),
+        ("DocString", Type::String),
+        ("TotalExtents", Type::Long),
+        ("TotalExtentSize", Type::Real),
+        ("TotalRowCount", Type::Long),
+        ("HotRowCount", Type::Long),
+        ("RetentionPolicy", Type::String),
+        ("MinExtentsCreationTime", Type::DateTime),
+        ("MaxExtentsCreationTime", Type::DateTime),
+    ]);
+    let workspaces = &command.services.workspaces;
+    for info in workspaces.tables(command.database).await.map_err(failed)?.into_iter().filter(|i| is_wanted(&i.name)) {
+        let days = workspaces.retention(command.database, &info.name).await.map_err(failed)?.days();
+        let policy = days.map(|days| format!("{{\"SoftDeletePeriod\":\"{days}.00:00:00\"}}")).unwrap_or_default();
+        let time = |ticks: Option<i64>| ticks.map_or_else(|| "null".to_owned(), |ticks| text(kql::datetime::format(ticks)));
+        let mut cells: Vec<String> =
+            [&info.name, command.database, &info.notes.folder, &info.notes.docstring].map(text).to_vec();
+        cells.extend([info.files.to_string(), format!("{:.1}", info.file_bytes as f64)]);
+        cells.extend([(info.file_rows + info.hot_rows as u64).to_string(), info.hot_rows.to_string(), text(policy)]);
+        cells.extend([time(info.written_ticks.map(|(first, _)| first)), time(info.written_ticks.map(|(_, last)| last))]);
+        table.push(&cells);
+    }
+    Ok(table)
+}
+
 impl Command<'_> {
     pub(super) async fn show_tables(&self, words: &mut Words<'_>) -> Result<Table, KustoError> {
         let wanted = words.is_at(Symbol::OpenParen).then(|| words.names("a table name")).transpose()?;
         if words.take("details") {
-            return Err(self.unsupported());
+            return tables_details(self, |name| wanted.as_ref().is_none_or(|wanted| wanted.contains(name))).await;
         }
         tables_listing(self, |name| wanted.as_ref().is_none_or(|wanted| wanted.contains(name))).await
     }
@@ -138,6 +168,12 @@ impl Command<'_> {
         }
         if words.take("ingestion") {
             return self.show_mappings(&name, words).await;
+        }
+        if words.take("policy") {
+            return self.show_policy(Entity::Table(name), words).await;
+        }
+        if words.take("details") {
+            return tables_details(self, |known| *known == name).await;
         }
         Err(self.unsupported())
     }
@@ -165,6 +201,9 @@ impl Command<'_> {
             None => (self.database.to_owned(), None),
         };
         self.check_database(&database)?;
+        if form.is_none() && words.take("policy") {
+            return self.show_policy(Entity::Database(database), words).await;
+        }
         match form {
             Some("schema") => self.show_schema_of(vec![database], words).await,
             Some(_) => {

@@ -4,7 +4,7 @@ use super::super::error::KustoError;
 use super::super::response::{Table, text};
 use super::schema::{one_table, tables_listing};
 use super::words::{Properties, Words};
-use super::{Command, failed};
+use super::{Command, Entity, failed};
 use kql::Type;
 use kql::token::Symbol;
 use workspace::{Notes, TableSchema};
@@ -62,6 +62,9 @@ impl Command<'_> {
         let name = words.name("a table name")?;
         if words.take("ingestion") {
             return self.put_mapping(verb, &name, words).await;
+        }
+        if matches!(verb, "alter" | "alter-merge") && words.take("policy") {
+            return self.put_policy(Entity::Table(name), words).await;
         }
         let verb = self.table_verb(verb)?;
         if let Some(which) = words.one_of(&["docstring", "folder"]).filter(|_| verb == Verb::Alter) {

@@ -165,6 +165,18 @@ impl<'t> Words<'t> {
         Ok(columns)
     }
 
+    /// A text in quotes, or else the next word.
+    pub fn value(&mut self) -> Result<String, KustoError> {
+        match self.peek(0) {
+            (TokenKind::String { .. }, _) => self.string("a value"),
+            (TokenKind::EndOfText, _) => Err(self.unexpected("a value")),
+            (_, text) => {
+                self.at += 1;
+                Ok(text.to_owned())
+            }
+        }
+    }
+
     /// `with (name = value, ...)`, if it comes next.
     pub fn properties(&mut self) -> Result<Properties, KustoError> {
         let mut properties = Properties::new();
@@ -175,13 +187,7 @@ impl<'t> Words<'t> {
         while !self.is_at(Symbol::CloseParen) {
             let name = self.name("the name of a property")?;
             self.expect(Symbol::Equal)?;
-            let value = match self.peek(0) {
-                (TokenKind::String { .. }, _) => self.string("a value")?,
-                (_, text) => {
-                    self.at += 1;
-                    text.to_owned()
-                }
-            };
+            let value = self.value()?;
             properties.insert(name.to_ascii_lowercase(), value);
             if !self.symbol(Symbol::Comma) {
                 break;

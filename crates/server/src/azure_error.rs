@@ -1,0 +1,97 @@
+//! Errors in the shape of Azure's management and monitoring interfaces: `{"error": {"code", "message"}}`.
+
+use crate::ingestion::Refused;
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+const RETRY_AFTER_SECONDS: u32 = 1;
+const QUOTA_RETRY_AFTER_SECONDS: u32 = 600;
+
+/// An error that Azure's clients understand.
+#[derive(Debug)]
+pub(crate) struct AzureError {
+    status: StatusCode,
+    code: &'static str,
+    message: String,
+    retry_after_seconds: Option<u32>,
+}
+
+impl AzureError {
+    pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> AzureError {
+        AzureError { status, code, message: message.into(), retry_after_seconds: None }
+    }
+
+    pub fn bad_request(code: &'static str, message: impl Into<String>) -> AzureError {
+        AzureError::new(StatusCode::BAD_REQUEST, code, message)
+    }
+
+    pub fn not_found(code: &'static str, message: impl Into<String>) -> AzureError {
+        AzureError::new(StatusCode::NOT_FOUND, code, message)
+    }
+
+    pub fn unauthorized() -> AzureError {
+        let message = "the request carries no valid token; send Authorization: Bearer and a token";
+        AzureError::new(StatusCode::UNAUTHORIZED, "InvalidToken", message)
+    }
+
+    pub fn internal(problem: &dyn std::fmt::Display) -> AzureError {
+        tracing::error!(%problem, "a request failed");
+        AzureError::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError", problem.to_string())
+    }
+
+    fn busy(status: StatusCode, code: &'static str, message: String, retry_after_seconds: u32) -> AzureError {
+        AzureError { retry_after_seconds: Some(retry_after_seconds), ..AzureError::new(status, code, message) }
+    }
+}
+
+impl From<workspace::Error> for AzureError {
+    fn from(error: workspace::Error) -> AzureError {
+        use workspace::Error::{DiskFull, NoDatabase, NoTable, Overloaded, QuotaReached, TooLarge};
+        let message = error.to_string();
+        match error {
+            NoDatabase(_) | NoTable(_) => AzureError::not_found("ResourceNotFound", message),
+            TooLarge { .. } => AzureError::new(StatusCode::PAYLOAD_TOO_LARGE, "ContentLengthLimitExceeded", message),
+            Overloaded => AzureError::busy(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", message, RETRY_AFTER_SECONDS),
+            QuotaReached { .. } => {
+                AzureError::busy(StatusCode::TOO_MANY_REQUESTS, "DailyQuotaReached", message, QUOTA_RETRY_AFTER_SECONDS)
+            }
+            DiskFull(_) => AzureError::busy(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", message, RETRY_AFTER_SECONDS),
+            other => AzureError::internal(&other),
+        }
+    }
+}
+
+impl From<Refused> for AzureError {
+    fn from(refused: Refused) -> AzureError {
+        match refused {
+            Refused::TooLarge(message) => {
+                AzureError::new(StatusCode::PAYLOAD_TOO_LARGE, "ContentLengthLimitExceeded", message)
+            }
+            Refused::Body(message) => AzureError::bad_request("InvalidRequestBody", message),
+            Refused::Workspace(error) => error.into(),
+            Refused::Stopped(problem) => AzureError::internal(&problem),
+        }
+    }
+}
+
+impl From<resources::Error> for AzureError {
+    fn from(error: resources::Error) -> AzureError {
+        AzureError::internal(&error)
+    }
+}
+
+impl IntoResponse for AzureError {
+    fn into_response(self) -> Response {
+        let body = json!({ "error": { "code": self.code, "message": self.message } });
+        let mut response = (self.status, Json(body)).into_response();
+        if let Some(seconds) = self.retry_after_seconds {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}

@@ -1,0 +1,20 @@
+//! Data collection: rules that say what streams of records look like and where they go ([`rules`]), and the Logs
+//! Ingestion interface that takes such records ([`ingest`]).
+
+mod ingest;
+mod rules;
+mod transform;
+
+pub use rules::CollectionRules;
+
+use crate::Services;
+use axum::Router;
+use axum::routing::{any, post};
+use std::sync::Arc;
+
+pub(crate) fn router(services: Arc<Services>) -> Router {
+    Router::new()
+        .route("/dataCollectionRules/{rule}/streams/{stream}", post(ingest::ingest))
+        .route("/subscriptions/{*rest}", any(rules::manage))
+        .with_state(services)
+}
