@@ -18,9 +18,10 @@ use kql::timespan::{TICKS_PER_DAY, TICKS_PER_HOUR};
 use messages::intake::{Delivery, Intake, NotKept, Refused};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::mpsc;
-use workspace::{Append, EventId, TableSchema, Workspaces};
+use workspace::{Append, EventId, Note, TableSchema, Workspaces};
 
 /// The database of the program's own tables.
 const INTERNAL_DATABASE: &str = "turnstone-internal";
@@ -55,6 +56,7 @@ pub struct Pipeline {
     workspaces: Workspaces,
     settings: Arc<Settings>,
     judging: mpsc::Sender<RecordBatch>,
+    is_over_quota: AtomicBool,
 }
 
 /// Makes the tables of a security workspace, where they are not there yet.
@@ -106,20 +108,36 @@ impl Pipeline {
                 }
             }
         });
-        Ok(Pipeline { workspaces, settings, judging })
+        Ok(Pipeline { workspaces, settings, judging, is_over_quota: AtomicBool::new(false) })
+    }
+
+    /// Whether the database takes raw events on this day. Beyond its quota they are judged all the same, and when that
+    /// begins and ends is noted.
+    async fn is_within_quota(&self) -> bool {
+        let database = &self.settings.database;
+        let outcome = self.workspaces.check_quota(database);
+        let is_within = outcome.is_ok();
+        if self.is_over_quota.swap(!is_within, Ordering::Relaxed) == is_within {
+            let (status, detail) = match outcome {
+                Err(reached) => ("Warning", format!("raw events are judged but not stored from now on: {reached}")),
+                Ok(()) => ("Succeeded", "raw events are stored again".to_owned()),
+            };
+            self.workspaces.note(database, &[Note { status, category: "Daily quota", detail }]).await;
+        }
+        is_within
     }
 
     async fn store(&self, delivery: &Delivery) -> Result<(), NotKept> {
         let failed = |error: Error| NotKept::Failed(error.to_string());
         let (batch, ids) = raw_rows(delivery, &self.settings).map_err(failed)?;
-        let (database, table) = if self.settings.store_raw_events {
+        let (database, table) = if self.settings.store_raw_events && self.is_within_quota().await {
             (self.settings.database.as_str(), RAW_EVENTS)
         } else {
             (INTERNAL_DATABASE, WINDOW_TABLE)
         };
         let append = Append { database: database.to_owned(), tables: vec![(table.to_owned(), batch)], ids: vec![ids] };
         let stored = self.workspaces.append(append).await.map_err(|error| match error {
-            workspace::Error::Overloaded => NotKept::Busy,
+            workspace::Error::Overloaded | workspace::Error::DiskFull(_) => NotKept::Busy,
             other => NotKept::Failed(other.to_string()),
         })?;
         for batch in stored.stored {

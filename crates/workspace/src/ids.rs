@@ -101,6 +101,13 @@ impl RecentIds {
         }
     }
 
+    /// Forgets ids whose rows were not written after all.
+    pub fn forget(&mut self, ids: &[u128]) {
+        for id in ids {
+            self.today.remove(id);
+        }
+    }
+
     /// Notes that the rows of these ids are in the log.
     pub fn logged(&mut self, ids: &[u128]) {
         self.unsaved.extend(ids.iter().filter(|id| self.today.contains(id)));

@@ -14,7 +14,7 @@ use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
-use std::io::{IoSlice, Read, Write};
+use std::io::{IoSlice, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 /// Raised when the meaning of a segment changes.
@@ -232,7 +232,12 @@ impl Log {
         Ok((Log { folder, file, bytes, closed, current, next_sequence }, records))
     }
 
-    /// Appends records as one frame and makes it durable.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Appends records as one frame and makes it durable. [`Error::DiskFull`] when it was not written and the log is as
+    /// it was before; after any other error nothing more can be written.
     pub fn write(&mut self, records: &[EncodedRecord], tables: &[(TableKey, u64)]) -> Result<()> {
         let mut checksum = crc32fast::Hasher::new();
         for record in records {
@@ -248,14 +253,22 @@ impl Log {
         header.extend_from_slice(&check.to_le_bytes());
         let mut parts = vec![IoSlice::new(&header)];
         parts.extend(records.iter().flat_map(|r| [IoSlice::new(&r.head), IoSlice::new(&r.rows.bytes)]));
-        write_all(&mut self.file, &mut parts).map_err(at(&self.current.path))?;
+        if let Err(error) = write_all(&mut self.file, &mut parts) {
+            // Nothing of it was promised. Once it is cut off again, the next can be written in its place.
+            let cut = self.file.set_len(self.bytes).and_then(|()| self.file.seek(SeekFrom::Start(self.bytes)));
+            cut.and_then(|_| self.file.sync_all()).map_err(at(&self.current.path))?;
+            return Err(Error::DiskFull(format!("{}: {error}", self.current.path.display())));
+        }
         self.file.sync_data().map_err(at(&self.current.path))?;
         self.bytes += (FRAME_HEADER_BYTES + length) as u64;
         for (table, sequence) in tables {
             self.current.last.insert(table.clone(), *sequence);
         }
-        if self.bytes >= SEGMENT_BYTES {
-            self.rotate()?;
+        if self.bytes >= SEGMENT_BYTES
+            && let Err(error) = self.rotate()
+        {
+            // What was written is durable; the segment grows instead.
+            tracing::warn!(%error, "no new segment of the log was begun");
         }
         Ok(())
     }
@@ -302,8 +315,8 @@ fn create_segment(folder: &Path, number: u64, next_sequence: u64) -> Result<(Fil
     let mut header = SEGMENT_MAGIC.to_vec();
     header.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
     header.extend_from_slice(&next_sequence.to_le_bytes());
-    file.write_all(&header).and_then(|()| file.sync_all()).map_err(at(&path))?;
-    sync_folder(folder)?;
+    let written = file.write_all(&header).and_then(|()| file.sync_all()).map_err(at(&path));
+    written.and_then(|()| sync_folder(folder)).inspect_err(|_| drop(std::fs::remove_file(&path)))?;
     Ok((file, Segment { number, path, last: BTreeMap::new() }))
 }
 

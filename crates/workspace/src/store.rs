@@ -309,7 +309,7 @@ impl Workspaces {
             ids.logged(&record.ids);
         }
         let (requests, received) = mpsc::channel();
-        let writer = Writer { log, ids, tables: tables.clone() };
+        let writer = Writer { log, ids, tables: tables.clone(), is_disk_full: false };
         let thread = std::thread::Builder::new()
             .name("log-writer".to_owned())
             .spawn(move || writer.run(&received))

@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::ids::RecentIds;
 use crate::log::{EncodedRecord, EncodedRows, Log, TableRows};
+use crate::machine::disk_bytes;
 use crate::store::Tables;
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
@@ -13,6 +14,9 @@ use tokio::sync::oneshot;
 
 /// At most this many requests share one write of the log.
 const GROUP_MAX: usize = 256;
+/// So much of a disk, as a divisor, stays free for what makes room: flushes, retention, deletion.
+const DISK_RESERVE_SHARE: u64 = 50;
+const DISK_RESERVE_BYTES_MAX: u64 = 256 << 20;
 /// A group is written in parts of about this size.
 const FRAME_BYTES_WANTED: usize = 64 << 20;
 
@@ -93,6 +97,8 @@ pub(crate) struct Writer {
     pub log: Log,
     pub ids: RecentIds,
     pub tables: Arc<Tables>,
+    /// Said once, not for each request.
+    pub is_disk_full: bool,
 }
 
 struct Prepared {
@@ -205,7 +211,23 @@ impl Writer {
     fn commit(&mut self, group: Group) -> std::result::Result<(), String> {
         let touched: Vec<_> =
             group.waiting.iter().flat_map(|(one, _)| one.rows.iter().map(|r| (r.key.clone(), one.sequence))).collect();
-        let written = if group.records.is_empty() { Ok(()) } else { self.log.write(&group.records, &touched) };
+        let written = match group.records.is_empty() {
+            true => Ok(()),
+            false => self.room_for(group.bytes).and_then(|()| self.log.write(&group.records, &touched)),
+        };
+        if let Err(Error::DiskFull(problem)) = written {
+            if !std::mem::replace(&mut self.is_disk_full, true) {
+                tracing::error!(problem, "the disk is full; rows are refused until there is room");
+            }
+            for (one, reply) in group.waiting {
+                self.ids.forget(&one.ids);
+                let _ = reply.send(Err(Error::DiskFull(problem.clone())));
+            }
+            return Ok(());
+        }
+        if std::mem::take(&mut self.is_disk_full) {
+            tracing::info!("there is room on the disk again; rows are taken");
+        }
         if let Err(error) = written {
             tracing::error!(%error, "failed to write the log; no more rows are taken");
             let problem = error.to_string();
@@ -224,6 +246,17 @@ impl Writer {
             let _ = reply.send(Ok(one.appended));
         }
         Ok(())
+    }
+
+    /// Whether the disk has room for a write, and for what makes room: moving rows to files, and removing old ones.
+    fn room_for(&self, bytes: usize) -> Result<()> {
+        let folder = self.log.folder();
+        let Some(disk) = disk_bytes(folder) else { return Ok(()) };
+        let reserve = (disk.total / DISK_RESERVE_SHARE).min(DISK_RESERVE_BYTES_MAX);
+        if disk.free >= reserve + bytes as u64 {
+            return Ok(());
+        }
+        Err(Error::DiskFull(format!("{} has {} bytes free, of which {reserve} are held back", folder.display(), disk.free)))
     }
 
     fn trim(&mut self) -> Result<()> {
