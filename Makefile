@@ -45,6 +45,7 @@ unit:
 	cargo test --locked --workspace
 
 blackbox: build $(VENV)/ready
+	@ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1 || ($(APT) update -q && $(APT) install -y -q faketime)
 	TURNSTONE_BIN=$(TARGET)/debug $(VENV)/bin/pytest -q tests/blackbox
 
 # Queries made from a grammar, against Microsoft's language service.

@@ -61,6 +61,12 @@ pub struct Registry {
 }
 
 impl Registry {
+    /// Writes a copy of the registry as it is at this moment.
+    pub async fn copy_to(&self, path: &Path) -> Result<(), Error> {
+        sqlx::query("vacuum into ?").bind(path.to_string_lossy().into_owned()).execute(&self.pool).await?;
+        Ok(())
+    }
+
     /// Opens the registry in `path`, or makes it.
     pub async fn open(path: &Path) -> Result<Registry, Error> {
         let options = SqliteConnectOptions::new()

@@ -46,7 +46,8 @@ impl CollectionRule {
         let streams = declared.into_iter().flatten().map(|(name, value)| stream(name, value));
         let streams = streams.collect::<Result<Vec<_>, _>>()?;
         let destinations = destinations(properties)?;
-        let flows = member(properties, "dataFlows").and_then(Value::as_array).ok_or("properties.dataFlows must be a list")?;
+        let flows =
+            member(properties, "dataFlows").and_then(Value::as_array).ok_or("properties.dataFlows must be a list")?;
         if flows.is_empty() || flows.len() > FLOWS_MAX {
             return Err(format!("properties.dataFlows must have 1 to {FLOWS_MAX} items"));
         }
@@ -81,7 +82,8 @@ fn stream(name: &str, value: &Value) -> Result<Stream, String> {
     if !name.starts_with(CUSTOM) || name.len() > NAME_LENGTH_MAX {
         return Err(format!("{at}: the name of a declared stream begins with '{CUSTOM}'"));
     }
-    let columns = value.get("columns").and_then(Value::as_array).ok_or_else(|| format!("{at}.columns must be a list"))?;
+    let columns =
+        value.get("columns").and_then(Value::as_array).ok_or_else(|| format!("{at}.columns must be a list"))?;
     let column = |(place, column): (usize, &Value)| {
         let text = |name: &str| column.get(name).and_then(Value::as_str);
         let (Some(name), Some(of)) = (text("name"), text("type")) else {
@@ -107,11 +109,15 @@ fn stream(name: &str, value: &Value) -> Result<Stream, String> {
 /// The destinations' names and their workspaces'.
 fn destinations(properties: &Map<String, Value>) -> Result<Vec<(String, String)>, String> {
     let at = "properties.destinations";
-    let all = member(properties, "destinations").and_then(Value::as_object).ok_or_else(|| format!("{at} must be an object"))?;
+    let all = member(properties, "destinations")
+        .and_then(Value::as_object)
+        .ok_or_else(|| format!("{at} must be an object"))?;
     if let Some((other, _)) = all.iter().find(|(kind, _)| !kind.eq_ignore_ascii_case("logAnalytics")) {
         return Err(format!("{at}.{other} is not supported; logAnalytics is"));
     }
-    let workspaces = member(all, "logAnalytics").and_then(Value::as_array).ok_or_else(|| format!("{at}.logAnalytics must be a list"))?;
+    let workspaces = member(all, "logAnalytics")
+        .and_then(Value::as_array)
+        .ok_or_else(|| format!("{at}.logAnalytics must be a list"))?;
     let read = |(place, value): (usize, &Value)| {
         let text = |name: &str| value.get(name).and_then(Value::as_str);
         let (Some(name), Some(id)) = (text("name"), text("workspaceResourceId")) else {
@@ -137,7 +143,8 @@ fn flow(at: usize, value: &Value, declared: &[Stream], destinations: &[(String, 
     let mut workspaces = Vec::new();
     for name in texts(object, "destinations", &at)? {
         let found = destinations.iter().find(|(known, _)| *known == name);
-        let (_, workspace) = found.ok_or_else(|| format!("{at}.destinations: there is no destination named '{name}'"))?;
+        let (_, workspace) =
+            found.ok_or_else(|| format!("{at}.destinations: there is no destination named '{name}'"))?;
         workspaces.push(workspace.clone());
     }
     let text = |name: &str| member(object, name).and_then(Value::as_str).filter(|text| !text.trim().is_empty());

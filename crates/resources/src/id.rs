@@ -66,8 +66,12 @@ mod tests {
         let text = "/Subscriptions/s/resourcegroups/G/providers/microsoft.insights/datacollectionrules/Rule";
         let id = ResourceId::parse(text).expect("an id");
         assert!(id.is_of("Microsoft.Insights/dataCollectionRules"));
-        assert_eq!(id.to_string(), "/subscriptions/s/resourceGroups/G/providers/microsoft.insights/datacollectionrules/Rule");
-        for bad in ["", "/subscriptions/s", "/subscriptions/s/resourceGroups//providers/a/b/c", &format!("{text}/more")] {
+        assert_eq!(
+            id.to_string(),
+            "/subscriptions/s/resourceGroups/G/providers/microsoft.insights/datacollectionrules/Rule"
+        );
+        for bad in ["", "/subscriptions/s", "/subscriptions/s/resourceGroups//providers/a/b/c", &format!("{text}/more")]
+        {
             assert!(ResourceId::parse(bad).is_none(), "{bad}");
         }
     }

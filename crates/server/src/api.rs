@@ -1,16 +1,17 @@
 //! Turnstone's own interface, `/api/v1`: what no interface of Azure offers to the command line.
 
-use crate::Services;
+use crate::{Services, backup, export};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use hub::registry::Error;
 use hub::{Device, Registry};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
+use tokio::sync::Mutex;
 
 struct Shared {
     services: Arc<Services>,
@@ -18,6 +19,15 @@ struct Shared {
 }
 
 pub(crate) fn router(services: Arc<Services>, registry: Registry) -> Router {
+    let exports =
+        Router::new().route("/api/v1/workspaces/{database}/export", post(export::export)).with_state(services.clone());
+    let shared =
+        backup::Shared { services: services.clone(), registry: registry.clone(), is_running: Mutex::default() };
+    let backups = Router::new().route("/api/v1/backups", post(backup::create)).with_state(Arc::new(shared));
+    exports.merge(backups).merge(devices(services, registry))
+}
+
+fn devices(services: Arc<Services>, registry: Registry) -> Router {
     Router::new()
         .route("/api/v1/devices", get(list))
         .route("/api/v1/devices/{id}", get(show).put(create).delete(delete).patch(change))

@@ -53,11 +53,15 @@ impl From<workspace::Error> for AzureError {
         match error {
             NoDatabase(_) | NoTable(_) => AzureError::not_found("ResourceNotFound", message),
             TooLarge { .. } => AzureError::new(StatusCode::PAYLOAD_TOO_LARGE, "ContentLengthLimitExceeded", message),
-            Overloaded => AzureError::busy(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", message, RETRY_AFTER_SECONDS),
+            Overloaded => {
+                AzureError::busy(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", message, RETRY_AFTER_SECONDS)
+            }
             QuotaReached { .. } => {
                 AzureError::busy(StatusCode::TOO_MANY_REQUESTS, "DailyQuotaReached", message, QUOTA_RETRY_AFTER_SECONDS)
             }
-            DiskFull(_) => AzureError::busy(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", message, RETRY_AFTER_SECONDS),
+            DiskFull(_) => {
+                AzureError::busy(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", message, RETRY_AFTER_SECONDS)
+            }
             other => AzureError::internal(&other),
         }
     }

@@ -7,7 +7,9 @@
 mod api;
 pub mod auth;
 mod azure_error;
+mod backup;
 mod collection;
+mod export;
 pub mod external;
 mod ingestion;
 pub mod kusto;
@@ -32,6 +34,8 @@ pub struct Services {
     pub queries: queries::Queries,
     pub admin_token: auth::AdminToken,
     pub collection_rules: CollectionRules,
+    /// Everything that is kept is below it.
+    pub data_folder: std::path::PathBuf,
     /// The database that a request without one means.
     pub default_database: String,
 }

@@ -4,11 +4,14 @@ use crate::Failure;
 use crate::settings::{Endpoints, default_data_folder};
 use clap::Args;
 use serde_json::{Value, json};
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(600);
+/// For what moves everything that a server keeps.
+const PATIENT_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Which server, and how to be let in.
 #[derive(Args, Clone)]
@@ -64,6 +67,15 @@ impl From<Refused> for Failure {
 
 impl Client {
     pub fn new(options: &ServerOptions) -> Result<Client, Failure> {
+        Client::with_timeout(options, REQUEST_TIMEOUT)
+    }
+
+    /// A client that waits for answers as long as back-ups and exports take.
+    pub fn patient(options: &ServerOptions) -> Result<Client, Failure> {
+        Client::with_timeout(options, PATIENT_TIMEOUT)
+    }
+
+    fn with_timeout(options: &ServerOptions, timeout: Duration) -> Result<Client, Failure> {
         let data = options.data_folder();
         let url = match &options.url {
             Some(url) => url.trim_end_matches('/').to_owned(),
@@ -81,8 +93,7 @@ impl Client {
                     .map_err(|e| Failure::run(format!("{}: {e}; give a token with --token", path.display())))?
             }
         };
-        let mut config =
-            ureq::Agent::config_builder().timeout_global(Some(REQUEST_TIMEOUT)).http_status_as_error(false);
+        let mut config = ureq::Agent::config_builder().timeout_global(Some(timeout)).http_status_as_error(false);
         let ca = options.ca.clone().or_else(|| Some(data.join("ca.pem")).filter(|p| p.exists()));
         if url.starts_with("https:") {
             let path = ca.ok_or_else(|| {
@@ -152,6 +163,21 @@ impl Client {
             .header("Content-Type", content_type)
             .send(body);
         Self::read(sent.map_err(|e| self.unreachable(&e))?)
+    }
+
+    /// Sends JSON and copies the answer as it comes. The number of bytes.
+    pub fn download(&self, path: &str, body: &[u8], sink: &mut impl Write) -> Result<u64, Refused> {
+        let request = self.agent.post(format!("{}{path}", self.url));
+        let sent = request
+            .header("Authorization", format!("Bearer {}", self.token))
+            .header("Content-Type", "application/json")
+            .send(body);
+        let mut response = sent.map_err(|e| self.unreachable(&e))?;
+        if !response.status().is_success() {
+            return Self::read(response).map(|_| 0);
+        }
+        let broken = |e: std::io::Error| Refused { status: 599, message: format!("the answer broke off: {e}") };
+        std::io::copy(&mut response.body_mut().as_reader(), sink).map_err(broken)
     }
 
     /// Runs a query or a command.

@@ -2,9 +2,11 @@
 //!
 //! This crate reads options and wires the other crates together; it holds no logic of its own.
 
+mod backup;
 mod client;
 mod device;
 mod doctor;
+mod export;
 mod files;
 mod ingest;
 mod output;
@@ -33,6 +35,12 @@ enum Command {
     Query(query::Options),
     /// Put the rows of files into a table.
     Ingest(ingest::Options),
+    /// Write the rows of a table or a query to a Parquet file.
+    Export(export::Options),
+    /// Back up everything that a server keeps, while it runs.
+    Backup(backup::BackupOptions),
+    /// Make a data folder of a back-up.
+    Restore(backup::RestoreOptions),
     /// Create, list, show or delete the devices that may send.
     #[command(subcommand)]
     Device(device::Command),
@@ -68,6 +76,9 @@ fn main() -> ExitCode {
         Command::Up(options) => up::run(options),
         Command::Query(options) => query::run(&options),
         Command::Ingest(options) => ingest::run(&options),
+        Command::Export(options) => export::run(&options),
+        Command::Backup(options) => backup::backup(&options),
+        Command::Restore(options) => backup::restore(&options),
         Command::Device(command) => device::run(&command),
         Command::Rule(command) => rule::run(&command),
         Command::Doctor(options) => doctor::run(&options),

@@ -49,7 +49,9 @@ impl Workspaces {
         let finished = self.shared().usage.lock().finished(now_ticks);
         for database in self.databases() {
             let of_database: Vec<&UsageEntry> = finished.iter().filter(|entry| entry.database == database).collect();
-            let id = |entry: &&UsageEntry| EventId::new(&format!("usage {database}"), &format!("{} {}", entry.hour, entry.table));
+            let id = |entry: &&UsageEntry| {
+                EventId::new(&format!("usage {database}"), &format!("{} {}", entry.hour, entry.table))
+            };
             let rows: Vec<Value> = of_database.iter().map(|entry| usage_row(entry)).collect();
             self.append_objects(&database, USAGE, &rows, of_database.iter().map(id).collect()).await?;
         }

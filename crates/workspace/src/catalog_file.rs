@@ -15,7 +15,7 @@ use std::path::Path;
 const FORMAT_VERSION: u32 = 2;
 /// Older ones are read, and written anew with the next change.
 const FORMAT_VERSION_MIN: u32 = 1;
-const FILE_NAME: &str = "catalog.json";
+pub(crate) const FILE_NAME: &str = "catalog.json";
 const NAME_LENGTH_MAX: usize = 128;
 
 /// A table's name and columns, in order.

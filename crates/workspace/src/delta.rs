@@ -7,6 +7,7 @@
 use crate::catalog_file::sync_folder;
 use crate::error::{Error, Result, at};
 use crate::layout::Layout;
+use crate::snapshot::link_into;
 use crate::storage::{DAY_COLUMN, delta_fields};
 use crate::table_file::{DataFile, Written, discard, write_files};
 use arrow::array::RecordBatch;
@@ -225,7 +226,8 @@ impl DeltaFiles {
         if actions.len() != gone.len() {
             return Err(Error::Stopped("files that were to be replaced are gone".to_owned()));
         }
-        let add = |one: &Written| Action::Add(deltalake_core::kernel::Add { data_change: is_change, ..one.add.clone() });
+        let add =
+            |one: &Written| Action::Add(deltalake_core::kernel::Add { data_change: is_change, ..one.add.clone() });
         actions.extend(written.iter().map(add));
         let operation = match is_change {
             true => DeltaOperation::Delete { predicate: None },
@@ -233,6 +235,26 @@ impl DeltaFiles {
         };
         let properties = CommitProperties::default().with_cleanup_expired_logs(Some(false));
         self.commit(properties, actions, operation).await
+    }
+
+    /// Links the table's log and files into another folder, as they are now.
+    pub async fn link_to(&mut self, target: &Path) -> Result<()> {
+        if self.is_uncertain {
+            self.settle().await?;
+        }
+        let (log, log_target) = (self.folder.join("_delta_log"), target.join("_delta_log"));
+        std::fs::create_dir_all(&log_target).map_err(at(&log_target))?;
+        for entry in std::fs::read_dir(&log).map_err(at(&log))? {
+            let path = entry.map_err(at(&log))?.path();
+            if path.is_file() {
+                link_into(&path, &log_target)?;
+            }
+        }
+        for file in &self.files {
+            let day = file.path().parent().and_then(Path::file_name).unwrap_or_default();
+            link_into(file.path(), &target.join(day))?;
+        }
+        Ok(())
     }
 
     /// Removes what a checkpoint has made superfluous in the Delta log and is older than `cutoff_ticks`.

@@ -113,6 +113,17 @@ impl RecentIds {
         self.unsaved.extend(ids.iter().filter(|id| self.today.contains(id)));
     }
 
+    /// Copies the files of ids below another data folder.
+    pub fn copy_to(&self, target: &Path) -> Result<()> {
+        let folder = target.join("ids");
+        std::fs::create_dir_all(&folder).map_err(at(&folder))?;
+        for day in self.days()? {
+            let path = self.path(day);
+            std::fs::copy(&path, folder.join(format!("{day}.ids"))).map_err(at(&path))?;
+        }
+        Ok(())
+    }
+
     /// Writes the ids that only the log holds to their file.
     pub fn save(&mut self) -> Result<()> {
         if self.unsaved.is_empty() {

@@ -281,6 +281,14 @@ impl Log {
         Ok(())
     }
 
+    /// Closes the segment that is written to. The paths of all that hold rows.
+    pub fn close_segment(&mut self) -> Result<Vec<PathBuf>> {
+        if !self.current.last.is_empty() {
+            self.rotate()?;
+        }
+        Ok(self.closed.iter().map(|segment| segment.path.clone()).collect())
+    }
+
     /// Removes the segments whose rows are all in table files. `flushed` gives for a table the last sequence number
     /// that is; `None` for a table that is gone.
     pub fn trim(&mut self, flushed: impl Fn(&TableKey) -> Option<u64>) -> Result<()> {
@@ -320,6 +328,8 @@ fn create_segment(folder: &Path, number: u64, next_sequence: u64) -> Result<(Fil
     Ok((file, Segment { number, path, last: BTreeMap::new() }))
 }
 
+const NO_MATCH: &str = "a write does not match its checksum, and good ones stand behind it. Restore a back-up (turnstone restore), or move the file away to start without the rows that it holds and table files do not";
+
 /// The payload of the frame at the start of `bytes`, `None` when there is no whole one.
 fn frame(bytes: &[u8]) -> Option<&[u8]> {
     let header = bytes.get(..FRAME_HEADER_BYTES)?;
@@ -358,7 +368,7 @@ fn read_segment(path: &Path, is_last: bool) -> Result<(u64, Vec<Record>)> {
         let Some(payload) = frame(&bytes[offset..]) else {
             let has_frame_behind = (offset + 1..bytes.len()).any(|at| frame(&bytes[at..]).is_some());
             if !is_last || has_frame_behind {
-                return Err(damaged(offset, "a write does not match its checksum"));
+                return Err(damaged(offset, NO_MATCH));
             }
             tracing::warn!(path = %path.display(), offset, "dropped a write that was cut off before it was acknowledged");
             let file = OpenOptions::new().write(true).open(path).map_err(at(path))?;

@@ -111,7 +111,9 @@ impl Workspaces {
         let rows = self.drop_older_than(database, table, oldest).await?;
         if rows > 0 {
             tracing::info!(database, table, rows, days, "removed rows that were kept long enough");
-            let detail = format!("{rows} rows of the table '{table}' were older than the {days} days that it keeps and were removed");
+            let detail = format!(
+                "{rows} rows of the table '{table}' were older than the {days} days that it keeps and were removed"
+            );
             self.note(database, &[Note { status: "Succeeded", category: "Retention", detail }]).await;
         }
         Ok(())

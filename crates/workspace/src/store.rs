@@ -13,6 +13,7 @@ use crate::layout::Layout;
 use crate::log::{Log, TableKey};
 use crate::machine::memory_bytes;
 use crate::scan::WorkspaceTable;
+use crate::snapshot::remove_snapshots;
 use crate::storage::{DAY_COLUMN, TICKS_COLUMN};
 use crate::table::{FlushBounds, Rows, TableState};
 use crate::table_file::TIME_COLUMN;
@@ -263,6 +264,7 @@ impl Workspaces {
         let lock = lock_folder(&folder)?;
         let catalog = CatalogFile::load(&folder)?;
         remove_dropped(&folder, &catalog)?;
+        remove_snapshots(&folder)?;
         let tables = Tables {
             databases: RwLock::default(),
             functions: RwLock::default(),

@@ -102,7 +102,8 @@ impl Rows {
 
     pub fn is_due(&self, bounds: &FlushBounds, now: Instant) -> bool {
         // By a clock that no one can set back.
-        let seconds_since = |then: Option<Instant>| then.map_or(0, |then| now.saturating_duration_since(then).as_secs());
+        let seconds_since =
+            |then: Option<Instant>| then.map_or(0, |then| now.saturating_duration_since(then).as_secs());
         let is_quiet = self.hot.rows >= QUIET_ROWS_MIN && seconds_since(self.hot.newest) >= bounds.quiet_seconds;
         self.retry_at.is_none_or(|retry_at| now >= retry_at)
             && (self.flushing.rows > 0

@@ -146,7 +146,8 @@ impl TableFileWriter {
 
     /// Adds rows as files store them.
     pub fn write(&mut self, stored: &RecordBatch) -> Result<()> {
-        let times = stored.column_by_name(TIME_COLUMN).filter(|times| matches!(times.data_type(), DataType::Timestamp(..)));
+        let times =
+            stored.column_by_name(TIME_COLUMN).filter(|times| matches!(times.data_type(), DataType::Timestamp(..)));
         if let Some(times) = times.map(|times| times.as_primitive::<TimestampMicrosecondType>())
             && let Some((least, greatest)) = arrow::compute::min(times).zip(arrow::compute::max(times))
         {
@@ -214,12 +215,7 @@ pub(crate) fn write_files(folder: &Path, layout: &Layout, batches: Vec<RecordBat
     }
 }
 
-fn write_days(
-    folder: &Path,
-    layout: &Layout,
-    mut batches: Vec<RecordBatch>,
-    written: &mut Vec<Written>,
-) -> Result<()> {
+fn write_days(folder: &Path, layout: &Layout, mut batches: Vec<RecordBatch>, written: &mut Vec<Written>) -> Result<()> {
     batches.retain(|b| b.num_rows() > 0);
     let Some(schema) = batches.first().map(RecordBatch::schema) else { return Ok(()) };
     let today = datetime::now() / TICKS_PER_DAY;

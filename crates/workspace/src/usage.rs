@@ -58,7 +58,8 @@ impl Usage {
         let path = data.join(FILE_NAME);
         let saved = match std::fs::read(&path) {
             Ok(text) => {
-                let problem = |e: serde_json::Error| Error::Damaged { path: path.clone(), offset: 0, problem: e.to_string() };
+                let problem =
+                    |e: serde_json::Error| Error::Damaged { path: path.clone(), offset: 0, problem: e.to_string() };
                 let saved: Saved = serde_json::from_slice(&text).map_err(problem)?;
                 if saved.format_version != FORMAT_VERSION {
                     let (found, supported) = (saved.format_version, FORMAT_VERSION);
@@ -66,7 +67,9 @@ impl Usage {
                 }
                 saved
             }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Saved { format_version: FORMAT_VERSION, ..Saved::default() },
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                Saved { format_version: FORMAT_VERSION, ..Saved::default() }
+            }
             Err(error) => return Err(at(path)(error)),
         };
         Ok(Usage { folder: data.to_owned(), saved, is_changed: false })
@@ -128,6 +131,15 @@ impl Usage {
     pub fn forget(&mut self, taken: &[UsageEntry]) {
         self.saved.entries.retain(|entry| !taken.contains(entry));
         self.is_changed = true;
+    }
+
+    /// Copies the saved figures below another data folder.
+    pub fn copy_to(&self, target: &Path) -> Result<()> {
+        let path = self.folder.join(FILE_NAME);
+        match std::fs::copy(&path, target.join(FILE_NAME)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(at(path)(error)),
+            _ => Ok(()),
+        }
     }
 
     /// Makes the figures durable.

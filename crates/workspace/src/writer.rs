@@ -1,14 +1,16 @@
 //! Appending: one thread writes the log, for all requests that wait at the same time with one sync of the disk.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, at};
 use crate::ids::RecentIds;
 use crate::log::{EncodedRecord, EncodedRows, Log, TableRows};
 use crate::machine::disk_bytes;
+use crate::snapshot::link_into;
 use crate::store::Tables;
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use kql::datetime;
 use kql::timespan::TICKS_PER_DAY;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use tokio::sync::oneshot;
 
@@ -88,8 +90,16 @@ impl Shaped {
 }
 
 pub(crate) enum Request {
-    Append { append: Shaped, reply: oneshot::Sender<Result<Appended>> },
+    Append {
+        append: Shaped,
+        reply: oneshot::Sender<Result<Appended>>,
+    },
     Trim,
+    /// Copies the log, the ids and the figures of use, as they are after all that was answered, below a folder.
+    Copy {
+        target: PathBuf,
+        reply: oneshot::Sender<Result<()>>,
+    },
     Stop,
 }
 
@@ -133,10 +143,12 @@ impl Writer {
             }
             let (mut is_trim, mut is_stop) = (false, false);
             let mut group_of_rows = Group::default();
+            let mut copies = Vec::new();
             for request in group {
                 match request {
                     Request::Stop => is_stop = true,
                     Request::Trim => is_trim = true,
+                    Request::Copy { target, reply } => copies.push((target, reply)),
                     Request::Append { append, reply } => {
                         if let Some(problem) = &failed {
                             let _ = reply.send(Err(Error::Stopped(problem.clone())));
@@ -167,6 +179,9 @@ impl Writer {
                 && let Err(error) = self.trim()
             {
                 tracing::error!(%error, "failed to cut the log");
+            }
+            for (target, reply) in copies {
+                let _ = reply.send(self.copy_to(&target));
             }
             if is_stop {
                 break;
@@ -248,6 +263,20 @@ impl Writer {
         Ok(())
     }
 
+    fn copy_to(&mut self, target: &Path) -> Result<()> {
+        let closed = self.log.close_segment()?;
+        self.ids.save()?;
+        self.tables.usage.lock().save()?;
+        let log = target.join("log");
+        std::fs::create_dir_all(&log).map_err(at(&log))?;
+        for segment in closed {
+            link_into(&segment, &log)?;
+        }
+        // Others are appended to.
+        self.ids.copy_to(target)?;
+        self.tables.usage.lock().copy_to(target)
+    }
+
     /// Whether the disk has room for a write, and for what makes room: moving rows to files, and removing old ones.
     fn room_for(&self, bytes: usize) -> Result<()> {
         let folder = self.log.folder();
@@ -256,7 +285,11 @@ impl Writer {
         if disk.free >= reserve + bytes as u64 {
             return Ok(());
         }
-        Err(Error::DiskFull(format!("{} has {} bytes free, of which {reserve} are held back", folder.display(), disk.free)))
+        Err(Error::DiskFull(format!(
+            "{} has {} bytes free, of which {reserve} are held back",
+            folder.display(),
+            disk.free
+        )))
     }
 
     fn trim(&mut self) -> Result<()> {

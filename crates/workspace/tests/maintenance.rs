@@ -47,7 +47,11 @@ async fn eight_files(workspaces: &Workspaces) {
         let digit = if n % 2 == 0 { "0000003" } else { "000000" };
         let time = format!("2026-03-02T10:00:0{second}.{digit}Z");
         let later = format!("2026-03-03T11:00:0{second}.0000009Z");
-        append_and_flush(workspaces, &[json!({"TimeGenerated": time, "N": n, "S": format!("row {n}"), "Later": later}), json!({"N": 100 + n})]).await;
+        append_and_flush(
+            workspaces,
+            &[json!({"TimeGenerated": time, "N": n, "S": format!("row {n}"), "Later": later}), json!({"N": 100 + n})],
+        )
+        .await;
     }
 }
 
@@ -110,7 +114,9 @@ async fn a_damaged_file_is_named_and_keeps_nothing_else_from_its_turn() {
     let text = "T | where TimeGenerated < datetime(2026-03-03) | count";
     let error = match session.query(workspaces.catalog().as_ref(), DATABASE, text).await {
         Err(error) => error.to_string(),
-        Ok(mut results) => results.pop().expect("a result").collect().await.map(|_| ()).expect_err("a damaged file").to_string(),
+        Ok(mut results) => {
+            results.pop().expect("a result").collect().await.map(|_| ()).expect_err("a damaged file").to_string()
+        }
     };
     assert!(error.contains(damaged.file_name().expect("a name").to_str().expect("text")), "{error}");
     let today = format!("T | where TimeGenerated > datetime({}) or N >= 100 | count", days_ago(1));
@@ -148,7 +154,11 @@ async fn rows_are_kept_as_long_as_is_said() {
     assert_eq!((retention.table_days, retention.database_days, retention.days()), (Some(2), Some(30), Some(2)));
     workspaces.maintain().await;
     assert_eq!(query(&workspaces, kept).await, ["-1", "0"], "also after a start");
-    let noted = query(&workspaces, "Operation | where Detail has \"'T'\" | summarize sum(toint(extract('^([0-9]+) rows', 1, Detail)))").await;
+    let noted = query(
+        &workspaces,
+        "Operation | where Detail has \"'T'\" | summarize sum(toint(extract('^([0-9]+) rows', 1, Detail)))",
+    )
+    .await;
     assert_eq!(noted, ["3"], "what was removed is said");
     workspaces.set_retention("nowhere", None, Some(1)).await.expect_err("no such database");
 }
@@ -208,4 +218,43 @@ async fn a_database_takes_no_more_in_a_day_than_its_owner_lets_it() {
     assert_eq!(workspaces.daily_quota(DATABASE), (Some(100), 116), "counted once");
     workspaces.set_daily_quota(DATABASE, None).await.expect("lifted");
     workspaces.check_quota(DATABASE).expect("no bound");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_snapshot_is_the_folder_at_one_moment_while_rows_come() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let workspaces = open_with_table(folder.path()).await;
+    append_and_flush(&workspaces, &[json!({"N": 0})]).await;
+    let writing = tokio::spawn({
+        let workspaces = workspaces.clone();
+        async move {
+            for n in 1..400 {
+                let id = format!("event {n}");
+                append(&workspaces, &[json!({"N": n})], &[&id]).await;
+                if n % 50 == 0 {
+                    workspaces.flush().await.expect("flushed");
+                }
+            }
+        }
+    });
+    for _ in 0..4 {
+        let acknowledged: usize = query(&workspaces, "T | count").await[0].parse().expect("a number");
+        let snapshot = workspaces.snapshot().await.expect("a snapshot");
+        workspaces.maintain().await;
+        let opened = open(snapshot.folder()).await;
+        let numbers = query(&opened, "T | summarize count(), count_distinct(N), max(N)").await;
+        let parts: Vec<usize> = numbers[0].split(' ').map(|part| part.parse().expect("a number")).collect();
+        assert!(
+            parts[0] >= acknowledged && parts[0] == parts[1] && parts[0] == parts[2] + 1,
+            "{acknowledged} {parts:?}"
+        );
+        // Ids are those of its rows: what it has is known, what it has not is new.
+        let last = format!("event {}", parts[2]);
+        let repeated = append(&opened, &[json!({"N": parts[2]}), json!({"N": 1000})], &[&last, "event 1000"]).await;
+        assert_eq!((repeated.rows, repeated.repeated), if parts[2] > 0 { (1, 1) } else { (2, 0) });
+        close(opened).await;
+    }
+    writing.await.expect("written");
+    assert_eq!(query(&workspaces, "T | count").await, ["400"]);
+    assert_eq!(std::fs::read_dir(folder.path().join("snapshots")).expect("a folder").count(), 0);
 }

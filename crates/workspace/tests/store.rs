@@ -206,7 +206,8 @@ async fn what_files_know_of_columns_outlives_a_change_of_their_order() {
     append(&workspaces, &[row(2)], &[]).await;
     workspaces.flush().await.expect("it flushes");
     append(&workspaces, &[row(3)], &[]).await;
-    let wanted = |n: u8| format!("\"upper\" \"lower\" \"2026-03-02T11:00:0{n}.0000007Z\" \"2026-03-02T10:00:0{n}.0000001Z\"");
+    let wanted =
+        |n: u8| format!("\"upper\" \"lower\" \"2026-03-02T11:00:0{n}.0000007Z\" \"2026-03-02T10:00:0{n}.0000001Z\"");
     let wanted = [wanted(1), wanted(2), wanted(3)];
     assert_eq!(query(&workspaces, "T | sort by A asc").await, wanted);
     close(workspaces).await;

@@ -40,7 +40,9 @@ async fn take(
     if !services.admin_token.admits(headers) {
         return Err(AzureError::unauthorized());
     }
-    let missing = || AzureError::not_found("NotFound", format!("there is no data collection rule with the immutable id '{rule}'"));
+    let missing = || {
+        AzureError::not_found("NotFound", format!("there is no data collection rule with the immutable id '{rule}'"))
+    };
     let rule = services.collection_rules.get(rule).ok_or_else(missing)?;
     let flows: Vec<_> = rule.flows_of(stream).collect();
     if flows.is_empty() {

@@ -40,6 +40,11 @@ impl CollectionRules {
         Ok(CollectionRules { resources, subscription, rules: Arc::new(RwLock::new(rules)) })
     }
 
+    /// The store that rules are kept in.
+    pub fn resources(&self) -> &Resources {
+        &self.resources
+    }
+
     /// The rule that senders name so.
     pub fn get(&self, immutable_id: &str) -> Option<Arc<CollectionRule>> {
         self.rules.read().get(&immutable_id.to_lowercase()).cloned()
@@ -75,7 +80,11 @@ pub(super) async fn manage(
             Method::PUT => put(&services, &id, &body).await,
             Method::PATCH => patch(rules, &id, &body).await,
             Method::DELETE => delete(rules, &id).await,
-            _ => Err(AzureError::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", "GET, PUT, PATCH and DELETE are")),
+            _ => Err(AzureError::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "MethodNotAllowed",
+                "GET, PUT, PATCH and DELETE are",
+            )),
         };
     }
     // Lists, of the subscription or of a group.
@@ -130,7 +139,9 @@ async fn put(services: &Services, id: &ResourceId, body: &[u8]) -> Result<Respon
         Some(known) => known.body["properties"]["immutableId"].as_str().unwrap_or_default().to_owned(),
         None => format!("dcr-{}", uuid::Uuid::new_v4().simple()),
     };
-    let wrong = |problem: String| AzureError::bad_request("InvalidPayload", format!("Data collection rule is invalid: {problem}"));
+    let wrong = |problem: String| {
+        AzureError::bad_request("InvalidPayload", format!("Data collection rule is invalid: {problem}"))
+    };
     if !body["properties"].is_object() {
         return Err(wrong("it has no properties".to_owned()));
     }
@@ -139,7 +150,9 @@ async fn put(services: &Services, id: &ResourceId, body: &[u8]) -> Result<Respon
     properties["provisioningState"] = json!("Succeeded");
     let rule = CollectionRule::read(&body["properties"], &immutable_id).map_err(wrong)?;
     for (at, flow) in rule.flows.iter().enumerate() {
-        check_flow(services, &rule, flow).await.map_err(|problem| wrong(format!("properties.dataFlows[{at}]: {problem}")))?;
+        check_flow(services, &rule, flow)
+            .await
+            .map_err(|problem| wrong(format!("properties.dataFlows[{at}]: {problem}")))?;
     }
     for member in ["id", "name", "type"] {
         body.as_object_mut().map(|body| body.remove(member));
@@ -185,11 +198,16 @@ async fn check_flow(services: &Services, rule: &CollectionRule, flow: &Flow) -> 
     }
     for stream in &flow.streams {
         for workspace in &flow.workspaces {
-            let table = services.workspaces.columns(workspace, &flow.table).map_err(|error| format!("outputStream: {error}"))?;
+            let table = services
+                .workspaces
+                .columns(workspace, &flow.table)
+                .map_err(|error| format!("outputStream: {error}"))?;
             let columns = stream_columns(services, rule, workspace, stream)?;
             let none = engine::RecordBatch::new_empty(engine::types::arrow_schema(&columns));
             let made = match &flow.transform {
-                Some(text) => transform::run(&services.queries, text, &columns, none).await.map_err(|p| format!("transformKql: {p}"))?,
+                Some(text) => transform::run(&services.queries, text, &columns, none)
+                    .await
+                    .map_err(|p| format!("transformKql: {p}"))?,
                 None => Transformed { columns, batch: none },
             };
             if let Some(problem) = made.misfit(&table) {

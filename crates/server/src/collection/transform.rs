@@ -87,7 +87,8 @@ pub(super) async fn run(
         let schema = engine::types::arrow_schema(&columns);
         Ok((columns, schema, rows.collect().await?.batches))
     };
-    let ran = queries.run(Arc::new(source), NOWHERE.to_owned(), transform.to_owned(), Properties::default(), read).await;
+    let ran =
+        queries.run(Arc::new(source), NOWHERE.to_owned(), transform.to_owned(), Properties::default(), read).await;
     let mut results = ran.map_err(|failed| match failed {
         Failed::Engine(engine::Error::Query(problems)) => {
             problems.iter().map(|problem| problem.one_line(transform)).collect::<Vec<_>>().join("; ")
@@ -148,7 +149,9 @@ mod tests {
 
     #[test]
     fn a_transformation_looks_at_each_record_by_itself() {
-        for right in ["source", "source | where a > 1 | extend b = a * 2 | project-away a", "let x = 1; source | where a == x"] {
+        for right in
+            ["source", "source | where a > 1 | extend b = a * 2 | project-away a", "let x = 1; source | where a == x"]
+        {
             check(right).expect(right);
         }
         for (wrong, wanted) in [

@@ -133,8 +133,8 @@ impl KustoError {
 
     pub fn workspace(error: &workspace::Error) -> KustoError {
         use workspace::Error::{
-            BadBatch, BadColumn, BadFunction, BadName, ColumnType, DiskFull, NoDatabase, NoFunction, NoTable, Overloaded,
-            QuotaReached, TooLarge,
+            BadBatch, BadColumn, BadFunction, BadName, ColumnType, DiskFull, NoDatabase, NoFunction, NoTable,
+            Overloaded, QuotaReached, TooLarge,
         };
         match error {
             NoTable(name) => KustoError::not_found(name, "Table"),
@@ -147,7 +147,9 @@ impl KustoError {
             | ColumnType { .. }
             | TooLarge { .. } => KustoError::bad_request(error.to_string()),
             Overloaded => KustoError::too_busy(error.to_string()),
-            QuotaReached { .. } => KustoError { retry_after_seconds: QUOTA_RETRY_AFTER_SECONDS, ..KustoError::too_busy(error.to_string()) },
+            QuotaReached { .. } => {
+                KustoError { retry_after_seconds: QUOTA_RETRY_AFTER_SECONDS, ..KustoError::too_busy(error.to_string()) }
+            }
             DiskFull(_) => KustoError::unavailable(error.to_string()),
             other => {
                 tracing::error!(error = %other, "a request failed");

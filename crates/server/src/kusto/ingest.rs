@@ -124,8 +124,9 @@ impl Form {
             "parquet" => Form::Parquet,
             "avro" => Form::Avro,
             other => {
-                let message =
-                    format!("Not supported: streamFormat={other}; csv, tsv, psv, json, multijson, parquet and avro are");
+                let message = format!(
+                    "Not supported: streamFormat={other}; csv, tsv, psv, json, multijson, parquet and avro are"
+                );
                 return Err(KustoError::bad_request(message));
             }
         })

@@ -14,6 +14,7 @@ use super::mapping::Mapping;
 use super::{Parsed, Rejects, append_field};
 use crate::error::{Error, Result};
 use crate::rows::BatchBuilder;
+use crate::storage::TICKS_COLUMN;
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringViewArray};
 use arrow::compute::{cast, concat_batches};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType};
@@ -90,8 +91,14 @@ fn by_columns(
             continue;
         };
         let of = kusto_type(array.data_type());
-        let array = from_arrow(array, of)?;
-        if of == column.column_type {
+        let mut array = from_arrow(array, of)?;
+        if of == Type::DateTime
+            && let Some(name) = name
+        {
+            array = with_digits(array, name, batch);
+        }
+        // Timespans are stored as ticks.
+        if of == column.column_type || (of, column.column_type) == (Type::Long, Type::TimeSpan) {
             arrays.push(array);
             continue;
         }
@@ -105,6 +112,20 @@ fn by_columns(
         arrays.push(builder.finish()?.column(0).clone());
     }
     Ok(RecordBatch::try_new(schema.clone(), arrays)?)
+}
+
+/// Times with the digits that a file of ours keeps apart from them: one for each column of times, in their order.
+fn with_digits(times: ArrayRef, name: &str, batch: &RecordBatch) -> ArrayRef {
+    let Some(digits) = batch.column_by_name(TICKS_COLUMN) else { return times };
+    let Ok(digits) = cast(digits, &DataType::Utf8View) else { return times };
+    let fields = batch.schema_ref().fields();
+    let is_time = |field: &&Arc<Field>| kusto_type(field.data_type()) == Type::DateTime;
+    let place = fields.iter().filter(is_time).position(|field| field.name() == name).unwrap_or(usize::MAX);
+    let digit = |digits: Option<&str>| {
+        digits.and_then(|d| d.as_bytes().get(place)).map_or(0, |b| i64::from(b.saturating_sub(b'0')))
+    };
+    let ticks = times.as_primitive::<Int64Type>().iter().zip(digits.as_string_view().iter());
+    Arc::new(ticks.map(|(time, digits)| time.map(|time| time + digit(digits))).collect::<Int64Array>())
 }
 
 /// Each row as a JSON object, for mappings that look into it.
@@ -175,7 +196,9 @@ fn from_arrow(array: &ArrayRef, of: Type) -> Result<ArrayRef> {
                 _ => cast(array, &DataType::Time64(TimeUnit::Microsecond))?,
             };
             let micros = cast(&micros, &DataType::Int64)?;
-            Arc::new(micros.as_primitive::<Int64Type>().unary::<_, Int64Type>(|m| m.saturating_mul(TICKS_PER_MICROSECOND)))
+            Arc::new(
+                micros.as_primitive::<Int64Type>().unary::<_, Int64Type>(|m| m.saturating_mul(TICKS_PER_MICROSECOND)),
+            )
         }
         (Type::Guid, _) => {
             let guid = |bytes: &[u8]| uuid::Uuid::from_slice(bytes).unwrap_or_default().to_string();
@@ -183,7 +206,10 @@ fn from_arrow(array: &ArrayRef, of: Type) -> Result<ArrayRef> {
             Arc::new(bytes.iter().map(|bytes| bytes.map(guid)).collect::<StringViewArray>())
         }
         (Type::Dynamic, _) => Arc::new(json_texts(array)?),
-        (Type::String, DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_)) => {
+        (
+            Type::String,
+            DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_),
+        ) => {
             let bytes = cast(array, &DataType::BinaryView)?;
             let text = |bytes: &[u8]| match std::str::from_utf8(bytes) {
                 Ok(text) => text.to_owned(),

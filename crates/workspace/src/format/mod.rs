@@ -3,16 +3,20 @@
 mod columnar;
 mod json_lines;
 mod mapping;
+mod parquet_out;
+mod parquet_pieces;
 #[cfg(test)]
 mod tests;
 
 use crate::rows::{BatchBuilder, ColumnBuilder, Reject};
 use arrow::array::RecordBatch;
+pub use columnar::{parse_avro, parse_parquet, read_parquet};
 use engine::Column;
 use json_lines::Reader;
-pub use columnar::{parse_avro, parse_parquet, read_parquet};
 pub use mapping::Mapping;
 use mapping::Source;
+pub use parquet_out::ParquetWriter;
+pub use parquet_pieces::{ParquetPiece, ParquetPieces};
 use serde::de::IgnoredAny;
 use serde_json::Value;
 

@@ -15,7 +15,10 @@ const STORED_BYTES_MAX: usize = 256 << 20;
 pub(super) fn split(text: &str) -> Option<(&str, &str)> {
     let trimmed = text.trim_start();
     let verb = trimmed.split_whitespace().next()?.to_ascii_lowercase();
-    if !matches!(verb.as_str(), ".ingest" | ".set" | ".append" | ".set-or-append" | ".set-or-replace" | ".delete" | ".purge") {
+    if !matches!(
+        verb.as_str(),
+        ".ingest" | ".set" | ".append" | ".set-or-append" | ".set-or-replace" | ".delete" | ".purge"
+    ) {
         return None;
     }
     trimmed.split_once("<|")

@@ -50,7 +50,11 @@ impl Command<'_> {
             return Err(KustoError::bad_request(format!("Not supported: the property '{unknown}'; whatif is")));
         }
         let condition = self.condition(&name, query)?;
-        let mut table = Table::new(&[("TableName", Type::String), ("DeletedRecords", Type::Long), ("RewrittenExtents", Type::Long)]);
+        let mut table = Table::new(&[
+            ("TableName", Type::String),
+            ("DeletedRecords", Type::Long),
+            ("RewrittenExtents", Type::Long),
+        ]);
         if is_true(&properties, "whatif") {
             let rows = self.count_hits(&name, &condition).await?;
             table.push(&[text(&name), rows.to_string(), "0".to_owned()]);
@@ -126,7 +130,8 @@ impl Command<'_> {
         let [id, database, name, begin, duration, done, details, request, principal] =
             [id.as_str(), &database, &name, &begin, &duration, "Completed", &details, request, principal].map(text);
         let updated = begin.clone();
-        let cells = [id.clone(), database, name, begin.clone(), duration.clone(), updated, id, done, details, begin, duration];
+        let cells =
+            [id.clone(), database, name, begin.clone(), duration.clone(), updated, id, done, details, begin, duration];
         let cells: Vec<String> = cells.into_iter().chain(["0".to_owned(), request, principal]).collect();
         table.push(&cells);
         Ok(table)
@@ -135,7 +140,9 @@ impl Command<'_> {
     /// The condition in `T | where a | where b`, or `where a`, as one.
     fn condition(&self, name: &str, query: &str) -> Result<String, KustoError> {
         let wrong = |what: &str| {
-            KustoError::bad_request(format!("Bad request: {what}; write the rows to delete as: {name} | where condition"))
+            KustoError::bad_request(format!(
+                "Bad request: {what}; write the rows to delete as: {name} | where condition"
+            ))
         };
         let query = query.trim().trim_end_matches(';');
         let whole = match query.get(..5).is_some_and(|word| word.eq_ignore_ascii_case("where")) {
@@ -150,7 +157,8 @@ impl Command<'_> {
             return Err(wrong("there must be one query and nothing else"));
         };
         let columns = self.services.workspaces.columns(self.database, name).map_err(failed)?;
-        let is_table = |source: &Source| matches!(source, Source::Expression(Expr { kind: ExprKind::Name(n), .. }) if n == name);
+        let is_table =
+            |source: &Source| matches!(source, Source::Expression(Expr { kind: ExprKind::Name(n), .. }) if n == name);
         if !is_table(&pipeline.source) {
             return Err(wrong("the rows must be those of the table that is named"));
         }
@@ -184,7 +192,9 @@ impl Command<'_> {
                 return Ok(None);
             }
             // Where the condition is null, the row is none of those that were asked for.
-            let rest = format!("['{name}'] | extend {HIT} = iff({condition}, true, false) | where not({HIT}) | project-away {HIT}");
+            let rest = format!(
+                "['{name}'] | extend {HIT} = iff({condition}, true, false) | where not({HIT}) | project-away {HIT}"
+            );
             self.rows(catalog, name, rest).await.map(Some).map_err(NotDeleted)
         };
         self.services.workspaces.delete_rows(self.database, name, kept).await.map_err(|NotDeleted(error)| error)
@@ -196,7 +206,8 @@ impl Command<'_> {
         let table = catalog.table(self.database, name).ok_or_else(missing)?;
         let alone = Arc::new(OneTable { database: self.database.to_owned(), name: name.to_owned(), table });
         let read = |rows: engine::Rows, _| async move { Ok(rows.collect().await?.batches) };
-        let ran = self.services.queries.run(alone, self.database.to_owned(), query.clone(), self.limits.clone(), read).await;
+        let ran =
+            self.services.queries.run(alone, self.database.to_owned(), query.clone(), self.limits.clone(), read).await;
         let mut results = ran.map_err(|error| KustoError::failed(error, &query))?;
         results.pop().ok_or_else(|| KustoError::internal("the query has no result"))
     }

@@ -85,12 +85,15 @@ impl Command<'_> {
         words.finish()?;
         let members: Map<String, Value> = serde_json::from_str(&said)
             .map_err(|error| KustoError::bad_request(format!("Bad request: the policy is no JSON object: {error}")))?;
-        let member = |name: &str| members.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value);
+        let member =
+            |name: &str| members.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value);
         match policy {
             Policy::Retention => {
                 let period = member("SoftDeletePeriod").and_then(Value::as_str);
-                let period = period.ok_or_else(|| KustoError::bad_request("Bad request: the policy has no SoftDeletePeriod"))?;
-                let days = timespan::parse(period).map(|ticks| ticks / TICKS_PER_DAY).ok_or_else(|| bad_period(period))?;
+                let period =
+                    period.ok_or_else(|| KustoError::bad_request("Bad request: the policy has no SoftDeletePeriod"))?;
+                let days =
+                    timespan::parse(period).map(|ticks| ticks / TICKS_PER_DAY).ok_or_else(|| bad_period(period))?;
                 self.keep_days(&entity, days_kept(days)?).await?;
             }
             Policy::DailyQuota => {
@@ -114,7 +117,9 @@ impl Command<'_> {
     async fn quota(&self, entity: &Entity, quota_bytes: Option<u64>) -> Result<(), KustoError> {
         match entity {
             Entity::Database(name) => self.services.workspaces.set_daily_quota(name, quota_bytes).await.map_err(failed),
-            Entity::Table(_) => Err(KustoError::bad_request("Not supported: a daily quota of a table; databases have one")),
+            Entity::Table(_) => {
+                Err(KustoError::bad_request("Not supported: a daily quota of a table; databases have one"))
+            }
         }
     }
 

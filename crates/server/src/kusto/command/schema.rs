@@ -137,12 +137,14 @@ async fn tables_details(command: &Command<'_>, is_wanted: impl Fn(&String) -> bo
     for info in workspaces.tables(command.database).await.map_err(failed)?.into_iter().filter(|i| is_wanted(&i.name)) {
         let days = workspaces.retention(command.database, &info.name).await.map_err(failed)?.days();
         let policy = days.map(|days| format!("{{\"SoftDeletePeriod\":\"{days}.00:00:00\"}}")).unwrap_or_default();
-        let time = |ticks: Option<i64>| ticks.map_or_else(|| "null".to_owned(), |ticks| text(kql::datetime::format(ticks)));
+        let time =
+            |ticks: Option<i64>| ticks.map_or_else(|| "null".to_owned(), |ticks| text(kql::datetime::format(ticks)));
         let mut cells: Vec<String> =
             [&info.name, command.database, &info.notes.folder, &info.notes.docstring].map(text).to_vec();
         cells.extend([info.files.to_string(), format!("{:.1}", info.file_bytes as f64)]);
         cells.extend([(info.file_rows + info.hot_rows as u64).to_string(), info.hot_rows.to_string(), text(policy)]);
-        cells.extend([time(info.written_ticks.map(|(first, _)| first)), time(info.written_ticks.map(|(_, last)| last))]);
+        cells
+            .extend([time(info.written_ticks.map(|(first, _)| first)), time(info.written_ticks.map(|(_, last)| last))]);
         table.push(&cells);
     }
     Ok(table)

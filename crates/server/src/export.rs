@@ -1,0 +1,100 @@
+//! `POST /api/v1/workspaces/{database}/export`: the rows of a query as a Parquet file, sent while they are computed.
+
+use crate::Services;
+use crate::azure_error::AzureError;
+use crate::queries::{Failed, Limits, Properties};
+use axum::Json;
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use futures::StreamExt;
+use serde::Deserialize;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use workspace::format::ParquetWriter;
+
+/// Parts of a file that wait for a slow reader.
+const PARTS_MAX: usize = 8;
+const TIMEOUT: Duration = Duration::from_secs(60 * 60);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Request {
+    csl: String,
+}
+
+type Part = Result<Bytes, Failed>;
+
+pub(crate) async fn export(
+    State(services): State<Arc<Services>>,
+    Path(database): Path<String>,
+    headers: HeaderMap,
+    Json(request): Json<Request>,
+) -> Result<Response, AzureError> {
+    if !services.admin_token.admits(&headers) {
+        return Err(AzureError::unauthorized());
+    }
+    let catalog = services.workspaces.catalog();
+    if !catalog.has_database(&database) {
+        return Err(workspace::Error::NoDatabase(database).into());
+    }
+    let (parts, mut received) = mpsc::channel::<Part>(PARTS_MAX);
+    let text = request.csl.clone();
+    let limits = Limits { timeout: TIMEOUT, rows_max: usize::MAX, bytes_max: usize::MAX };
+    let properties = Properties { limits, ..Properties::default() };
+    tokio::spawn(async move {
+        let sink = parts.clone();
+        let write = move |mut rows: engine::Rows, _| {
+            let sink = sink.clone();
+            async move {
+                let failed = |error: workspace::Error| engine::Error::Run(error.to_string());
+                let mut writer = ParquetWriter::new(rows.columns.clone()).map_err(failed)?;
+                while let Some(batch) = rows.next().await? {
+                    let part = writer.write(&batch).map_err(failed)?;
+                    send(&sink, part).await?;
+                }
+                send(&sink, writer.finish().map_err(failed)?).await
+            }
+        };
+        if let Err(failed) = services.queries.run(catalog, database, text, properties, write).await {
+            let _ = parts.send(Err(failed)).await;
+        }
+    });
+    // A query that is wrong, or fails before it has rows, is answered as such; later the body breaks off.
+    let first = match received.recv().await {
+        Some(Ok(first)) => first,
+        Some(Err(failed)) => return Err(refused(failed, &request.csl)),
+        None => return Err(AzureError::internal(&"the query ended without a result")),
+    };
+    let rest = futures::stream::unfold(received, |mut received| async move {
+        let part = received.recv().await?;
+        Some((part.map_err(|failed| std::io::Error::other(format!("{failed:?}"))), received))
+    });
+    let body = futures::stream::iter([Ok::<Bytes, std::io::Error>(first)]).chain(rest);
+    Ok(([(header::CONTENT_TYPE, "application/vnd.apache.parquet")], Body::from_stream(body)).into_response())
+}
+
+async fn send(sink: &mpsc::Sender<Part>, part: Vec<u8>) -> Result<(), engine::Error> {
+    if part.is_empty() {
+        return Ok(());
+    }
+    sink.send(Ok(Bytes::from(part))).await.map_err(|_| engine::Error::Run("nobody reads the rows any more".to_owned()))
+}
+
+fn refused(failed: Failed, text: &str) -> AzureError {
+    match failed {
+        Failed::Engine(engine::Error::Query(problems)) => {
+            let lines: Vec<String> = problems.iter().map(|problem| problem.one_line(text)).collect();
+            AzureError::bad_request("BadQuery", lines.join("\n"))
+        }
+        Failed::Engine(error) => AzureError::bad_request("QueryFailed", error.to_string()),
+        Failed::TimedOut(limit) => {
+            let message = format!("the query took longer than {} seconds", limit.as_secs());
+            AzureError::new(StatusCode::GATEWAY_TIMEOUT, "Timeout", message)
+        }
+        Failed::Cancelled => AzureError::bad_request("Cancelled", "the query was cancelled"),
+        Failed::Stopped(problem) => AzureError::internal(&problem),
+    }
+}
