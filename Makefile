@@ -5,7 +5,7 @@ VENV := $(TARGET)/python-venv
 # apt needs root; without it, what is missing is named and the user installs it.
 APT := $(shell [ "$$(id -u)" = 0 ] && echo apt-get || echo sudo -n apt-get)
 
-.PHONY: help run build test lint unit blackbox oracle bench score reference clean-data
+.PHONY: help run build test lint unit blackbox clients oracle bench score reference clean-data
 
 help:
 	@echo "make run     build, then start Turnstone with an agent for this machine"
@@ -28,7 +28,7 @@ run:
 build:
 	cargo build --locked --workspace
 
-test: lint-format unit blackbox oracle
+test: lint-format unit blackbox clients oracle
 
 .PHONY: lint-format
 lint-format:
@@ -47,6 +47,10 @@ unit:
 blackbox: build $(VENV)/ready
 	@ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1 || ($(APT) update -q && $(APT) install -y -q faketime)
 	TURNSTONE_BIN=$(TARGET)/debug $(VENV)/bin/pytest -q tests/blackbox
+
+# Clients of the Azure ecosystem, unmodified.
+clients: build $(VENV)/ready
+	TURNSTONE_BIN=$(TARGET)/debug $(VENV)/bin/pytest -q tests/clients
 
 # Queries made from a grammar, against Microsoft's language service.
 oracle: build $(VENV)/ready $(TARGET)/oracle/ready

@@ -42,7 +42,7 @@ pub(crate) async fn export(
     }
     let (parts, mut received) = mpsc::channel::<Part>(PARTS_MAX);
     let text = request.csl.clone();
-    let limits = Limits { timeout: TIMEOUT, rows_max: usize::MAX, bytes_max: usize::MAX };
+    let limits = Limits { timeout: TIMEOUT, rows_max: usize::MAX, bytes_max: usize::MAX, ..Limits::default() };
     let properties = Properties { limits, ..Properties::default() };
     tokio::spawn(async move {
         let sink = parts.clone();

@@ -14,6 +14,7 @@ pub mod external;
 mod ingestion;
 pub mod kusto;
 pub mod listen;
+mod log_analytics;
 mod one_table;
 pub mod queries;
 pub mod query_log;
@@ -36,6 +37,8 @@ pub struct Services {
     pub collection_rules: CollectionRules,
     /// Everything that is kept is below it.
     pub data_folder: std::path::PathBuf,
+    /// The GUID of the first workspace.
+    pub workspace_id: String,
     /// The database that a request without one means.
     pub default_database: String,
 }
@@ -46,5 +49,6 @@ pub fn router(services: Arc<Services>, registry: Registry) -> Router {
         .route("/healthz", get(|| async { (StatusCode::OK, "ok\n") }))
         .merge(kusto::router(services.clone()))
         .merge(collection::router(services.clone()))
+        .merge(log_analytics::router(services.clone()))
         .merge(api::router(services, registry))
 }

@@ -32,11 +32,21 @@ pub struct Limits {
     pub rows_max: usize,
     /// Bytes of each result as JSON.
     pub bytes_max: usize,
+    /// Whether a result that is cut off counts as one, and only the status says so.
+    pub defers_failures: bool,
+    /// Whether rows may come in parts of a table.
+    pub is_progressive: bool,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { timeout: TIMEOUT, rows_max: RESULT_ROWS_MAX, bytes_max: RESULT_BYTES_MAX }
+        Limits {
+            timeout: TIMEOUT,
+            rows_max: RESULT_ROWS_MAX,
+            bytes_max: RESULT_BYTES_MAX,
+            defers_failures: false,
+            is_progressive: false,
+        }
     }
 }
 
@@ -116,6 +126,8 @@ impl Limits {
         match option.to_ascii_lowercase().as_str() {
             "servertimeout" => self.timeout = timeout(value).ok_or_else(|| option.to_owned())?,
             "norequesttimeout" if flag()? => self.timeout = TIMEOUT_MAX,
+            "deferpartialqueryfailures" => self.defers_failures = flag()?,
+            "results_progressive_enabled" => self.is_progressive = flag()?,
             "truncationmaxrecords" => self.rows_max = number()?,
             "truncationmaxsize" => self.bytes_max = number()?.min(UNTRUNCATED_BYTES_MAX),
             "notruncation" if flag()? => {
@@ -181,6 +193,30 @@ impl Queries {
         F: Fn(Rows, Limits) -> R + Send + Sync + 'static,
         R: Future<Output = Result<T, engine::Error>> + Send,
     {
+        let finish_all = |results: Vec<Rows>, limits| async move {
+            let mut finished = Vec::with_capacity(results.len());
+            for rows in results {
+                finished.push(finish(rows, limits).await?);
+            }
+            Ok(finished)
+        };
+        self.run_all(catalog, database, text, properties, finish_all).await
+    }
+
+    /// Runs `text` and makes a `T` of all results together. Their rows come as they are asked for.
+    pub async fn run_all<T, F, R>(
+        &self,
+        catalog: Arc<dyn Catalog>,
+        database: String,
+        text: String,
+        properties: Properties,
+        finish: F,
+    ) -> Result<T, Failed>
+    where
+        T: Send + 'static,
+        F: FnOnce(Vec<Rows>, Limits) -> R + Send + 'static,
+        R: Future<Output = Result<T, engine::Error>> + Send,
+    {
         let session = self.session.clone();
         let logged = database.clone();
         let limits = properties.limits;
@@ -194,11 +230,8 @@ impl Queries {
         let shown = text.clone();
         let handle = task.spawn_on(
             async move {
-                let mut results = Vec::new();
-                for rows in session.query_with(catalog.as_ref(), &database, &text, &options).await? {
-                    results.push(finish(rows, limits).await?);
-                }
-                Ok(results)
+                let results = session.query_with(catalog.as_ref(), &database, &text, &options).await?;
+                finish(results, limits).await
             },
             &self.runtime,
         );

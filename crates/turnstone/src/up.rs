@@ -152,6 +152,7 @@ async fn serve(options: Options, query_threads: Handle) -> Result<(), Failure> {
         CollectionRules::open(resources, instance.subscription_id.clone()).await.map_err(Failure::run)?;
     let services = Services {
         collection_rules,
+        workspace_id: instance.workspace_id.clone(),
         data_folder: data.canonicalize().map_err(Failure::run)?,
         workspaces: workspaces.clone(),
         queries: Queries::new(session, query_threads, external),

@@ -7,7 +7,7 @@ use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use kql::{Diagnostic, Severity};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Rows that wait in memory are moved to files within about this time, which makes room for more.
 const RETRY_AFTER_SECONDS: u32 = 1;
@@ -170,10 +170,20 @@ impl From<Refused> for KustoError {
     }
 }
 
-impl IntoResponse for KustoError {
-    fn into_response(self) -> Response {
-        let activity = uuid::Uuid::new_v4().to_string();
-        let body = json!({ "error": {
+impl KustoError {
+    /// The result of a query that is cut off.
+    pub fn limits_exceeded(message: &str) -> KustoError {
+        let exception = "Kusto.Data.Exceptions.KustoServicePartialQueryFailureLimitsExceededException";
+        let message = format!("Query execution has exceeded the allowed limits (80DA0003): {message}");
+        KustoError {
+            permanent: false,
+            ..KustoError::new(StatusCode::BAD_REQUEST, "LimitsExceeded", exception, message)
+        }
+    }
+
+    /// The error as an object with one member, `error`.
+    pub fn body(&self, activity: &str) -> Value {
+        json!({ "error": {
             "code": self.code,
             "message": "Request is invalid and cannot be executed.",
             "@type": self.exception,
@@ -184,8 +194,14 @@ impl IntoResponse for KustoError {
                 "activityId": activity,
             },
             "@permanent": self.permanent,
-        }});
-        let mut response = (self.status, Json(body)).into_response();
+        }})
+    }
+}
+
+impl IntoResponse for KustoError {
+    fn into_response(self) -> Response {
+        let activity = uuid::Uuid::new_v4().to_string();
+        let mut response = (self.status, Json(self.body(&activity))).into_response();
         let headers = response.headers_mut();
         if let Ok(value) = HeaderValue::from_str(&activity) {
             headers.insert("x-ms-activity-id", value);

@@ -1,15 +1,18 @@
-//! Kusto's REST interface: `/v1/rest/query`, `/v1/rest/mgmt`, `/v1/rest/ingest`.
+//! Kusto's REST interface: `/v1/rest/query`, `/v2/rest/query`, `/v1/rest/mgmt`, `/v1/rest/ingest`.
 
 mod command;
 pub mod error;
+mod frames;
 mod ingest;
 mod query;
-mod response;
+pub(crate) mod response;
 
 use crate::Services;
-use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::post;
+use axum::http::{HeaderMap, header};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// Longer request texts are refused; the language itself refuses queries over 4 MiB.
@@ -18,9 +21,27 @@ const QUERY_BODY_BYTES_MAX: usize = 8 << 20;
 pub(crate) fn router(services: Arc<Services>) -> Router {
     let queries = Router::new()
         .route("/v1/rest/query", post(query::query))
+        .route("/v2/rest/query", post(query::query_in_frames))
         .route("/v1/rest/mgmt", post(query::manage))
         .layer(DefaultBodyLimit::max(QUERY_BODY_BYTES_MAX));
     let ingestion = Router::new().route("/v1/rest/ingest/{database}/{table}", post(ingest::ingest));
-    let unknown = axum::Router::new().route("/v1/rest/{*rest}", axum::routing::any(error::no_such_path));
-    queries.merge(ingestion).merge(unknown).with_state(services)
+    let unknown = Router::new()
+        .route("/v1/rest/{*rest}", axum::routing::any(error::no_such_path))
+        .route("/v2/rest/{*rest}", axum::routing::any(error::no_such_path));
+    let metadata = Router::new().route("/v1/rest/auth/metadata", get(auth_metadata));
+    queries.merge(metadata).merge(ingestion).merge(unknown).with_state(services)
+}
+
+/// `GET /v1/rest/auth/metadata`: where a client signs in, for anybody. All members are needed; the host is the one that
+/// the client knows.
+async fn auth_metadata(headers: HeaderMap) -> Json<Value> {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
+    Json(json!({ "AzureAD": {
+        "LoginEndpoint": format!("https://{host}"),
+        "LoginMfaRequired": false,
+        "KustoClientAppId": "db662dc1-0cfe-4e1c-a843-19a68e65be58",
+        "KustoClientRedirectUri": "http://localhost",
+        "KustoServiceResourceId": "https://kusto.kusto.windows.net",
+        "FirstPartyAuthorityUrl": format!("https://{host}/adfs"),
+    }}))
 }

@@ -1,16 +1,21 @@
 //! Queries and commands: a body with the database and the text.
 
 use super::error::KustoError;
+use super::frames::Frames;
 use super::{command, response};
 use crate::Services;
 use crate::queries::Properties;
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use engine::Caller;
+use futures::{StreamExt, stream};
 use serde::Deserialize;
+use std::convert::Infallible;
 use std::sync::Arc;
+use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::task::JoinSet;
 
 #[derive(Deserialize)]
 struct Request {
@@ -81,6 +86,56 @@ pub(super) async fn query(
     }
     let answered = services.queries.run(catalog, database, text.clone(), properties, response::QueryResult::read).await;
     answered.map(response::query).map_err(|failed| KustoError::failed(failed, &text))
+}
+
+/// Parts of an answer that wait for a slow reader.
+const PARTS_MAX: usize = 8;
+
+/// `POST /v2/rest/query`: the answer in frames, which begins before the query ends.
+pub(super) async fn query_in_frames(
+    State(services): State<Arc<Services>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, KustoError> {
+    let (database, text, properties) = request(&services, &headers, &body)?;
+    if is_command(&text) {
+        return Err(KustoError::bad_request("a command begins with a dot; send commands to /v1/rest/mgmt"));
+    }
+    let catalog = services.workspaces.catalog();
+    if !catalog.has_database(&database) {
+        return Err(KustoError::bad_request(format!("there is no database named '{database}'")));
+    }
+    let (sink, mut parts) = mpsc::channel(PARTS_MAX);
+    let (failing, failed) = oneshot::channel();
+    let frames = Frames::new(sink, properties.limits, properties.client_request_id.clone());
+    let asked = text.clone();
+    // Whatever is still running when nobody reads the answer any more, ends with this.
+    let mut running = JoinSet::new();
+    running.spawn(async move {
+        let frames = Arc::new(Mutex::new(frames));
+        let writing = frames.clone();
+        let write = |results, _| async move { writing.lock().await.write(results).await };
+        match services.queries.run_all(catalog, database, asked.clone(), properties, write).await {
+            Ok(()) => frames.lock().await.finish().await,
+            Err(failed) => {
+                if let Err(failed) = frames.lock().await.fail(failed, &asked).await {
+                    let _ = failing.send(failed);
+                }
+            }
+        }
+    });
+    let Some(first) = parts.recv().await else {
+        return Err(match failed.await {
+            Ok(failed) => KustoError::failed(failed, &text),
+            Err(_) => KustoError::internal("the query broke off by a fault of the server"),
+        });
+    };
+    let rest = stream::unfold((parts, running), |(mut parts, running)| async move {
+        let part = parts.recv().await?;
+        Some((Ok::<Bytes, Infallible>(part), (parts, running)))
+    });
+    let body = Body::from_stream(stream::iter([Ok::<Bytes, Infallible>(first)]).chain(rest));
+    Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
 }
 
 /// `POST /v1/rest/mgmt`.

@@ -9,7 +9,7 @@ use kql::Type;
 use std::fmt::Write as _;
 
 /// The .NET name of a type, which older clients read.
-fn data_type(of: Type) -> &'static str {
+pub(crate) fn data_type(of: Type) -> &'static str {
     match of {
         Type::Bool => "SByte",
         Type::Int => "Int32",
@@ -151,18 +151,23 @@ impl QueryResult {
         let mut failure = None;
         while let Some(batch) = rows.next().await? {
             if !table.add(&batch, limits) {
-                let what = match table.count >= limits.rows_max {
-                    true => format!("{} rows", limits.rows_max),
-                    false => format!("{} bytes", limits.bytes_max),
-                };
-                failure = Some(format!(
-                    "the result is larger than {what} and is cut off there (E_QUERY_RESULT_SET_TOO_LARGE); ask for less, or begin the query with 'set notruncation;'"
-                ));
+                failure = Some(cut_off(table.count, limits));
                 break;
             }
         }
         Ok(QueryResult { name: rows.name, visualization: rows.visualization, table, failure })
     }
+}
+
+/// What is said of a result that is cut off after `count` rows.
+pub(crate) fn cut_off(count: usize, limits: Limits) -> String {
+    let what = match count >= limits.rows_max {
+        true => format!("{} rows", limits.rows_max),
+        false => format!("{} bytes", limits.bytes_max),
+    };
+    format!(
+        "the result is larger than {what} and is cut off there (E_QUERY_RESULT_SET_TOO_LARGE); ask for less, or begin the query with 'set notruncation;'"
+    )
 }
 
 /// The answer of a query: its results, then their properties, the status and a table of contents. Where a result is
@@ -235,7 +240,7 @@ fn status(failures: &[String]) -> Table {
 }
 
 /// The properties of a `render`, in the names that clients know; all null without one.
-fn visualization(asked: Option<&Visualization>) -> String {
+pub(crate) fn visualization(asked: Option<&Visualization>) -> String {
     const NAMES: [&str; 14] = [
         "Title",
         "XColumn",
