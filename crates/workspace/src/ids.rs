@@ -32,11 +32,17 @@ impl RecentIds {
         let mut ids = RecentIds { folder, day, today: HashSet::new(), yesterday: HashSet::new(), unsaved: Vec::new() };
         ids.today = ids.read(day)?;
         ids.forget_old()?;
-        for other in ids.days()?.into_iter().filter(|other| *other != day) {
-            let read = ids.read(other)?;
-            ids.yesterday.extend(read);
-        }
+        ids.yesterday = ids.other_days()?;
         Ok(ids)
+    }
+
+    /// The ids of all days that there are files of, but today's.
+    fn other_days(&self) -> Result<HashSet<u128>> {
+        let mut all = HashSet::new();
+        for other in self.days()?.into_iter().filter(|other| *other != self.day) {
+            all.extend(self.read(other)?);
+        }
+        Ok(all)
     }
 
     /// The days that there are files of.
@@ -71,22 +77,17 @@ impl RecentIds {
         Ok(())
     }
 
-    /// Moves on to `day`, if it is another.
+    /// Moves on to `day`, if it is another. What was known a moment ago stays known, wherever the clock has jumped to.
     pub fn advance(&mut self, day: i64) -> Result<()> {
         if day == self.day {
             return Ok(());
         }
         self.save()?;
-        // What was known a moment ago stays known, wherever the clock has jumped to.
-        let before = std::mem::take(&mut self.today);
-        if day < self.day {
-            self.yesterday.extend(before);
-        } else {
-            self.yesterday = before;
-        }
         self.day = day;
         self.today = self.read(day)?;
-        self.forget_old()
+        self.forget_old()?;
+        self.yesterday = self.other_days()?;
+        Ok(())
     }
 
     pub fn contains(&self, id: u128) -> bool {
