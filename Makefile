@@ -5,11 +5,12 @@ VENV := $(TARGET)/python-venv
 # apt needs root; without it, what is missing is named and the user installs it.
 APT := $(shell [ "$$(id -u)" = 0 ] && echo apt-get || echo sudo -n apt-get)
 
-.PHONY: help run build test lint unit blackbox clients oracle bench score reference clean-data
+.PHONY: help run build test lint unit blackbox nightly clients oracle bench score reference clean-data
 
 help:
 	@echo "make run     build, then start Turnstone with an agent for this machine"
 	@echo "make test    build, then run all tests"
+	@echo "make nightly the tests that take too long for every change"
 	@echo "make lint    formatting and clippy"
 	@echo "make bench   measure it all, beside DuckDB and ClickHouse where ../shared is; needs some 60 GB of disk;"
 	@echo "             writes docs/performance.md"
@@ -47,6 +48,10 @@ unit:
 blackbox: build $(VENV)/ready
 	@ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1 || ($(APT) update -q && $(APT) install -y -q faketime)
 	TURNSTONE_BIN=$(TARGET)/debug $(VENV)/bin/pytest -q tests/blackbox
+
+# What takes too long for every change: 200 kills at random moments.
+nightly: build $(VENV)/ready
+	TURNSTONE_KILL_ROUNDS=200 TURNSTONE_BIN=$(TARGET)/debug $(VENV)/bin/pytest -q tests/blackbox/test_durability.py -k random_moments
 
 # Clients of the Azure ecosystem, unmodified.
 clients: build $(VENV)/ready

@@ -130,7 +130,8 @@ def check(server: Server, senders: list[Sender], ingesters: list[Ingester]):
 
 def test_what_was_acknowledged_outlives_kills_at_random_moments(new_server):
     chance = random.Random(SEED)
-    server = new_server("--no-agent", "--raw-events").start()
+    # Flushes and merges are cut off too.
+    server = new_server("--no-agent", "--raw-events", "--flush-seconds", "1", "--maintenance-seconds", "1").start()
     server.manage(".create-merge table Measurement (Batch: string, Number: long)")
     senders = [Sender(server, f"{SEED} {i}", f"pump-{i}") for i in range(SENDERS)]
     ingesters = [Ingester(server, f"{SEED} ingest {i}") for i in range(INGESTERS)]

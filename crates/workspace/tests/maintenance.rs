@@ -258,3 +258,17 @@ async fn a_snapshot_is_the_folder_at_one_moment_while_rows_come() {
     assert_eq!(query(&workspaces, "T | count").await, ["400"]);
     assert_eq!(std::fs::read_dir(folder.path().join("snapshots")).expect("a folder").count(), 0);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_of_a_merge_that_was_cut_off_is_no_part_of_the_table() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let workspaces = open_with_table(folder.path()).await;
+    append_and_flush(&workspaces, &[json!({"TimeGenerated": "2026-03-02T10:00:00Z", "N": 1})]).await;
+    close(workspaces).await;
+    let whole = parquet_files(folder.path()).pop().expect("a file");
+    let left = whole.with_file_name("part-of-no-commit.parquet");
+    std::fs::copy(&whole, &left).expect("copied");
+    let reopened = open(folder.path()).await;
+    assert_eq!(query(&reopened, "T | project N").await, ["1"]);
+    assert!(!left.exists() && whole.exists());
+}
