@@ -93,7 +93,7 @@ def test_a_module_is_let_in_with_the_token_of_its_device(new_server):
     server.stop()
     registry = sqlite3.connect(server.data / "hub.sqlite")
     with registry:
-        registry.execute("insert into module values (?, ?, ?, ?)", (device.id, "azureiotsecurity", OTHER_KEY, OTHER_KEY))
+        registry.execute("insert into module values (?, ?, ?, ?, ?)", ("hub", device.id, "azureiotsecurity", OTHER_KEY, OTHER_KEY))
     registry.close()
     server.start()
     for token in (

@@ -6,6 +6,7 @@
 //! long, so that an event counts by when it happened, however late it comes.
 
 use crate::content::{AlertRule, Severity};
+use crate::settings::DEFAULT_HUB;
 use crate::split::{Split, WINDOW, split};
 use crate::tables::{RAW_EVENTS, columns};
 use crate::{Error, Settings};
@@ -51,17 +52,20 @@ pub struct Alert {
 }
 
 impl Alert {
-    /// The id, which the same alert always has.
-    pub fn id(&self) -> uuid::Uuid {
-        let name = format!("{}\u{0}{}\u{0}{}", self.rule_id, self.key, self.start_ticks);
+    /// The id, which the same alert of the same hub always has. Ids of the default hub are older than other hubs.
+    pub fn id(&self, hub: &str) -> uuid::Uuid {
+        let mut name = format!("{}\u{0}{}\u{0}{}", self.rule_id, self.key, self.start_ticks);
+        if hub != DEFAULT_HUB {
+            name = format!("{name}\u{0}{hub}");
+        }
         uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, name.as_bytes())
     }
 
     /// The row of SecurityAlert.
-    pub fn row(&self, settings: &Settings, now_ticks: i64) -> Map<String, Value> {
+    pub fn row(&self, settings: &Settings, workspace_id: &str, now_ticks: i64) -> Map<String, Value> {
         let time = |ticks| Value::String(datetime::format(ticks));
         let row = serde_json::json!({
-            "TenantId": settings.workspace_id,
+            "TenantId": workspace_id,
             "TimeGenerated": time(now_ticks),
             "ProcessingEndTime": time(now_ticks),
             "StartTime": time(self.start_ticks),
@@ -75,7 +79,7 @@ impl Alert {
             "ProviderName": "IoTSecurity",
             "VendorName": "Microsoft",
             "VendorOriginalId": format!("{}/{}", self.rule_id, self.key),
-            "SystemAlertId": self.id().to_string(),
+            "SystemAlertId": self.id(&settings.hub).to_string(),
             "ResourceId": settings.hub_resource_id,
             "ProductName": "Azure Security Center for IoT",
             "CompromisedEntity": self.device_id,

@@ -10,7 +10,7 @@ use arrow::compute::filter_record_batch;
 use arrow::datatypes::Int64Type;
 use engine::Session;
 use serde_json::{Map, Value};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 /// Snapshots of at most this many devices are kept; beyond, the ones heard of longest ago go.
 const DEVICES_MAX: usize = 100_000;
@@ -26,6 +26,8 @@ pub struct Findings {
 pub struct Detector {
     alerts: Vec<AlertEvaluator>,
     recommendations: Vec<RecommendationEvaluator>,
+    /// Recommendations that are not wanted, by name.
+    off: BTreeSet<String>,
     /// By device, by event name: the rows of the newest snapshot and its time.
     snapshots: HashMap<String, HashMap<String, Snapshot>>,
 }
@@ -62,7 +64,12 @@ impl Detector {
         alerts: Vec<AlertRule>,
         recommendations: Vec<RecommendationRule>,
     ) -> Result<Detector, Error> {
-        let mut detector = Detector { alerts: Vec::new(), recommendations: Vec::new(), snapshots: HashMap::new() };
+        let mut detector = Detector {
+            alerts: Vec::new(),
+            recommendations: Vec::new(),
+            off: BTreeSet::new(),
+            snapshots: HashMap::new(),
+        };
         for rule in alerts {
             detector.alerts.push(AlertEvaluator::new(rule, session).await?);
         }
@@ -101,6 +108,14 @@ impl Detector {
         Ok(findings)
     }
 
+    /// Judges from now on without the recommendations of these names; what was active of them ends.
+    pub fn switch_off(&mut self, off: &BTreeSet<String>, now_ticks: i64) -> Vec<Change> {
+        let newly = self.recommendations.iter_mut().filter(|r| off.contains(&r.rule.name));
+        let changes = newly.flat_map(|r| r.retire(now_ticks)).collect();
+        self.off = off.clone();
+        changes
+    }
+
     /// The row of a change.
     pub fn recommendation_row(&self, change: &Change, settings: &Settings) -> Map<String, Value> {
         let evaluator = self.recommendations.iter().find(|r| r.rule.name == change.name);
@@ -116,7 +131,8 @@ impl Detector {
             return;
         }
         of_device.insert(name.clone(), snapshot);
-        for evaluator in self.recommendations.iter_mut().filter(|r| r.reads(&name)) {
+        let wanted = |r: &&mut RecommendationEvaluator| r.reads(&name) && !self.off.contains(&r.rule.name);
+        for evaluator in self.recommendations.iter_mut().filter(wanted) {
             if evaluator.has_judged(&device, received_ticks) {
                 continue;
             }

@@ -1,5 +1,6 @@
 //! From messages to rows: one row of the raw-event table for each payload item.
 
+use crate::settings::DEFAULT_HUB;
 use crate::tables::{RAW_EVENTS, rows};
 use crate::{Error, Settings};
 use arrow::array::RecordBatch;
@@ -9,25 +10,44 @@ use messages::schema::Agent;
 use serde_json::{Map, Value, json};
 use workspace::EventId;
 
-/// The raw-event rows of a message and, for each row, the id of its event.
-pub fn raw_rows(delivery: &Delivery, settings: &Settings) -> Result<(RecordBatch, Vec<EventId>), Error> {
+/// The raw-event rows of a message, for a workspace, and for each row the id of its event.
+pub fn raw_rows(
+    delivery: &Delivery,
+    settings: &Settings,
+    workspace_id: &str,
+) -> Result<(RecordBatch, Vec<EventId>), Error> {
+    let sender = sender(delivery);
     let mut objects = Vec::new();
     let mut ids = Vec::new();
     for event in &delivery.message.events {
         let empty = [Map::new()];
         let items: &[Map<String, Value>] = if event.payload.is_empty() { &empty } else { &event.payload };
         for item in items {
-            objects.push(raw_row(delivery, event, item, settings));
-            ids.push(EventId::new(&delivery.device_id, &event.id));
+            objects.push(raw_row(delivery, event, item, settings, workspace_id));
+            ids.push(EventId::new(&sender, &event.id));
         }
     }
     Ok((rows(RAW_EVENTS, &objects)?, ids))
 }
 
-fn raw_row(delivery: &Delivery, event: &Event, item: &Map<String, Value>, settings: &Settings) -> Map<String, Value> {
+/// Who has sent a message: the device, among those of all hubs. Ids of the default hub's events are older than other hubs.
+fn sender(delivery: &Delivery) -> String {
+    match delivery.hub.as_str() {
+        DEFAULT_HUB => delivery.device_id.clone(),
+        hub => format!("{hub}/{}", delivery.device_id),
+    }
+}
+
+fn raw_row(
+    delivery: &Delivery,
+    event: &Event,
+    item: &Map<String, Value>,
+    settings: &Settings,
+    workspace_id: &str,
+) -> Map<String, Value> {
     let details = details(delivery, event, item, settings).to_string();
     let row = json!({
-        "TenantId": settings.workspace_id,
+        "TenantId": workspace_id,
         "TimeGenerated": kql::datetime::format(delivery.received_ticks),
         "TimeStamp": event.timestamp_utc,
         "AgentVersion": delivery.message.agent_version,

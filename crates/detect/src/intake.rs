@@ -5,22 +5,25 @@
 //! events that were accepted just before a crash are still judged at the next start. What is judged twice gives the
 //! same alert with the same id, which the workspace stores once.
 
-use crate::Error;
+use crate::alerts::Alert;
 use crate::detector::{Detector, Findings};
 use crate::events::raw_rows;
+use crate::mask::mask;
 use crate::recommendations::Standing;
 use crate::tables::{ALERTS, OPERATION, RAW_EVENTS, RECOMMENDATIONS, SCHEMAS, SOLUTION, columns, rows};
+use crate::{Error, Settings};
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
 use engine::Session;
 use kql::datetime;
 use kql::timespan::{TICKS_PER_DAY, TICKS_PER_HOUR};
 use messages::intake::{Delivery, Intake, NotKept, Refused};
+use parking_lot::RwLock;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{broadcast, mpsc};
 use workspace::{Append, EventId, Note, TableSchema, Workspaces};
 
 /// The database of the program's own tables.
@@ -38,25 +41,19 @@ const GROUP_BATCHES_MAX: usize = 64;
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 const CLEANING_INTERVAL: Duration = Duration::from_secs(600);
 
-/// Whose events these are, and what is kept of them.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    pub database: String,
-    /// The workspace's guid, the value of TenantId.
-    pub workspace_id: String,
-    pub subscription_id: String,
-    pub resource_group: String,
-    /// The hub's resource id.
-    pub hub_resource_id: String,
-    pub store_raw_events: bool,
-}
-
-/// The front doors' [`Intake`].
+/// What takes the messages of one hub.
 pub struct Pipeline {
     workspaces: Workspaces,
-    settings: Arc<Settings>,
-    judging: mpsc::Sender<RecordBatch>,
+    settings: RwLock<Arc<Settings>>,
+    judging: mpsc::Sender<Work>,
     is_over_quota: AtomicBool,
+    is_passing_over: AtomicBool,
+}
+
+/// What is done one after the other.
+enum Work {
+    Events(RecordBatch),
+    Settings(Arc<Settings>),
 }
 
 /// Makes the tables of a security workspace, where they are not there yet.
@@ -78,43 +75,83 @@ impl Pipeline {
         session: Session,
         mut detector: Detector,
         settings: Settings,
+        alerts: broadcast::Sender<Value>,
     ) -> Result<Pipeline, Error> {
-        create_tables(&workspaces, &settings.database).await?;
+        create_tables(&workspaces, &settings.main.database).await?;
+        restore(&mut detector, &workspaces, &session, &settings).await?;
+        let unfinished = recent_events(&workspaces, &session, &settings).await?;
+        let ended = detector.switch_off(&settings.recommendations_off, datetime::now());
         let settings = Arc::new(settings);
-        restore(&mut detector, &workspaces, &session, &settings.database).await?;
-        let unfinished = recent_events(&workspaces, &session, &settings.database).await?;
-        let (judging, mut waiting) = mpsc::channel::<RecordBatch>(QUEUE_BATCHES_MAX);
-        let writer = Writer { workspaces: workspaces.clone(), settings: settings.clone() };
+        let (judging, mut waiting) = mpsc::channel::<Work>(QUEUE_BATCHES_MAX);
+        let mut writer = Writer { workspaces: workspaces.clone(), settings: settings.clone(), alerts: Some(alerts) };
         tokio::spawn(async move {
+            writer.write(&detector, &Findings { alerts: Vec::new(), changes: ended }, datetime::now()).await;
             for batch in unfinished {
                 writer.judge(&mut detector, &batch).await;
             }
             let mut group = Vec::new();
             while waiting.recv_many(&mut group, GROUP_BATCHES_MAX).await > 0 {
-                match arrow::compute::concat_batches(&group[0].schema(), &group) {
-                    Ok(batch) => writer.judge(&mut detector, &batch).await,
-                    Err(error) => tracing::error!(%error, "events of different shapes cannot be judged together"),
+                let mut events = Vec::new();
+                for work in group.drain(..) {
+                    match work {
+                        Work::Events(batch) => events.push(batch),
+                        Work::Settings(changed) => {
+                            writer.judge_all(&mut detector, &mut events).await;
+                            writer.change(&mut detector, changed).await;
+                        }
+                    }
                 }
-                group.clear();
+                writer.judge_all(&mut detector, &mut events).await;
             }
         });
-        let cleaned = workspaces.clone();
-        tokio::spawn(async move {
-            loop {
-                tokio::time::sleep(CLEANING_INTERVAL).await;
-                let oldest = datetime::now() - WINDOW_TICKS;
-                if let Err(error) = cleaned.drop_older_than(INTERNAL_DATABASE, WINDOW_TABLE, oldest).await {
-                    tracing::warn!(%error, "old events of the detection window were not removed");
-                }
-            }
-        });
-        Ok(Pipeline { workspaces, settings, judging, is_over_quota: AtomicBool::new(false) })
+        Ok(Pipeline {
+            workspaces,
+            settings: RwLock::new(settings),
+            judging,
+            is_over_quota: AtomicBool::new(false),
+            is_passing_over: AtomicBool::new(false),
+        })
+    }
+
+    /// The settings in force.
+    pub fn settings(&self) -> Arc<Settings> {
+        self.settings.read().clone()
+    }
+
+    /// Goes on with other settings. They are in force for every message that comes from now on.
+    pub async fn change(&self, settings: Settings) -> Result<(), Error> {
+        for destination in settings.of_alerts().chain(settings.others_of_raw_events()) {
+            create_tables(&self.workspaces, &destination.database).await?;
+        }
+        let settings = Arc::new(settings);
+        *self.settings.write() = settings.clone();
+        // When judging has ended, the program ends.
+        let _ = self.judging.send(Work::Settings(settings)).await;
+        Ok(())
+    }
+
+    /// Whether the hub is switched on. When it is not, that messages are passed over is noted once.
+    async fn is_enabled(&self, settings: &Settings) -> bool {
+        let is_off = !settings.is_enabled;
+        if self.is_passing_over.swap(is_off, Ordering::Relaxed) != is_off {
+            let hub = &settings.hub;
+            let (status, detail) = match is_off {
+                true => (
+                    "Warning",
+                    format!("messages to the hub '{hub}' are passed over from now on: its solution is disabled"),
+                ),
+                false => ("Succeeded", format!("messages to the hub '{hub}' are looked at again")),
+            };
+            self.workspaces
+                .note(&settings.main.database, &[Note { status, category: "Security message", detail }])
+                .await;
+        }
+        settings.is_enabled
     }
 
     /// Whether the database takes raw events on this day. Beyond its quota they are judged all the same, and when that
     /// begins and ends is noted.
-    async fn is_within_quota(&self) -> bool {
-        let database = &self.settings.database;
+    async fn is_within_quota(&self, database: &str) -> bool {
         let outcome = self.workspaces.check_quota(database);
         let is_within = outcome.is_ok();
         if self.is_over_quota.swap(!is_within, Ordering::Relaxed) == is_within {
@@ -127,31 +164,60 @@ impl Pipeline {
         is_within
     }
 
-    async fn store(&self, delivery: &Delivery) -> Result<(), NotKept> {
-        let failed = |error: Error| NotKept::Failed(error.to_string());
-        let (batch, ids) = raw_rows(delivery, &self.settings).map_err(failed)?;
-        let (database, table) = if self.settings.store_raw_events && self.is_within_quota().await {
-            (self.settings.database.as_str(), RAW_EVENTS)
+    async fn store(&self, mut delivery: Delivery) -> Result<(), NotKept> {
+        let settings = self.settings();
+        if !self.is_enabled(&settings).await {
+            return Ok(());
+        }
+        if settings.masks_addresses {
+            for item in delivery.message.events.iter_mut().flat_map(|event| &mut event.payload) {
+                let mut value = Value::Object(std::mem::take(item));
+                mask(&mut value);
+                if let Value::Object(masked) = value {
+                    *item = masked;
+                }
+            }
+        }
+        let main = &settings.main;
+        let (database, table) = if settings.stores_raw_events && self.is_within_quota(&main.database).await {
+            (main.database.as_str(), RAW_EVENTS)
         } else {
             (INTERNAL_DATABASE, WINDOW_TABLE)
         };
+        for batch in self.append_raw(&delivery, &settings, &main.workspace_id, database, table).await? {
+            // The events are durable: if judging has ended they are judged at the next start.
+            let _ = self.judging.send(Work::Events(batch)).await;
+        }
+        for other in settings.others_of_raw_events() {
+            self.append_raw(&delivery, &settings, &other.workspace_id, &other.database, RAW_EVENTS).await?;
+        }
+        Ok(())
+    }
+
+    /// The rows that were not there yet.
+    async fn append_raw(
+        &self,
+        delivery: &Delivery,
+        settings: &Settings,
+        workspace_id: &str,
+        database: &str,
+        table: &str,
+    ) -> Result<Vec<RecordBatch>, NotKept> {
+        let failed = |error: Error| NotKept::Failed(error.to_string());
+        let (batch, ids) = raw_rows(delivery, settings, workspace_id).map_err(failed)?;
         let append = Append { database: database.to_owned(), tables: vec![(table.to_owned(), batch)], ids: vec![ids] };
         let stored = self.workspaces.append(append).await.map_err(|error| match error {
             workspace::Error::Overloaded | workspace::Error::DiskFull(_) => NotKept::Busy,
             other => NotKept::Failed(other.to_string()),
         })?;
-        for batch in stored.stored {
-            // The events are durable: if judging has ended they are judged at the next start.
-            let _ = self.judging.send(batch).await;
-        }
-        Ok(())
+        Ok(stored.stored)
     }
 }
 
 #[async_trait::async_trait]
 impl Intake for Pipeline {
     async fn accept(&self, delivery: Delivery) -> Result<(), NotKept> {
-        self.store(&delivery).await
+        self.store(delivery).await
     }
 
     async fn note_refused(&self, refused: Refused) {
@@ -159,9 +225,10 @@ impl Intake for Pipeline {
             Some(module) => format!("module '{module}' of device '{}'", refused.device_id),
             None => format!("device '{}'", refused.device_id),
         };
+        let settings = self.settings();
         let detail = format!("a message of {} bytes from {sender} was refused: {}", refused.size_bytes, refused.reason);
         let row = json!({
-            "TenantId": self.settings.workspace_id,
+            "TenantId": settings.main.workspace_id,
             "TimeGenerated": datetime::format(refused.received_ticks),
             "SourceSystem": "Turnstone",
             "OperationStatus": "Failed",
@@ -169,13 +236,13 @@ impl Intake for Pipeline {
             "Detail": detail,
             "Solution": SOLUTION,
             "Computer": refused.device_id,
-            "ResourceId": self.settings.hub_resource_id,
+            "ResourceId": settings.hub_resource_id,
             "OperationKey": refused.reason.field,
             "Type": OPERATION,
         });
         let Value::Object(row) = row else { return };
-        let writer = Writer { workspaces: self.workspaces.clone(), settings: self.settings.clone() };
-        if let Err(error) = writer.append(OPERATION, &[row], Vec::new()).await {
+        let writer = Writer { workspaces: self.workspaces.clone(), settings: settings.clone(), alerts: None };
+        if let Err(error) = writer.append(&settings.main.database, OPERATION, &[row], Vec::new()).await {
             tracing::error!(%error, "a refused message was not noted");
         }
     }
@@ -184,9 +251,20 @@ impl Intake for Pipeline {
 struct Writer {
     workspaces: Workspaces,
     settings: Arc<Settings>,
+    /// Who wants to know of alerts.
+    alerts: Option<broadcast::Sender<Value>>,
 }
 
 impl Writer {
+    async fn judge_all(&self, detector: &mut Detector, events: &mut Vec<RecordBatch>) {
+        let Some(first) = events.first() else { return };
+        match arrow::compute::concat_batches(&first.schema(), events.iter()) {
+            Ok(batch) => self.judge(detector, &batch).await,
+            Err(error) => tracing::error!(%error, "events of different shapes cannot be judged together"),
+        }
+        events.clear();
+    }
+
     async fn judge(&self, detector: &mut Detector, batch: &RecordBatch) {
         let now = datetime::now();
         match detector.judge(batch, now).await {
@@ -195,30 +273,56 @@ impl Writer {
         }
     }
 
+    async fn change(&mut self, detector: &mut Detector, settings: Arc<Settings>) {
+        let now = datetime::now();
+        let changes = detector.switch_off(&settings.recommendations_off, now);
+        // What ends is written where it began.
+        self.write(detector, &Findings { alerts: Vec::new(), changes }, now).await;
+        self.settings = settings;
+    }
+
     /// Stores what was found; tries again until it is stored, since nobody else would.
     async fn write(&self, detector: &Detector, findings: &Findings, now_ticks: i64) {
-        let alerts: Vec<Map<String, Value>> =
-            findings.alerts.iter().map(|a| a.row(&self.settings, now_ticks)).collect();
-        let ids: Vec<EventId> = findings.alerts.iter().map(|a| EventId::new("alert", &a.id().to_string())).collect();
+        let id = |alert: &Alert| EventId::new("alert", &alert.id(&self.settings.hub).to_string());
+        let ids: Vec<EventId> = findings.alerts.iter().map(id).collect();
+        for destination in self.settings.of_alerts() {
+            let row = |alert: &Alert| alert.row(&self.settings, &destination.workspace_id, now_ticks);
+            let alerts: Vec<Map<String, Value>> = findings.alerts.iter().map(row).collect();
+            self.write_rows(&destination.database, ALERTS, &alerts, &ids).await;
+            if destination == &self.settings.main
+                && let Some(told) = &self.alerts
+            {
+                // That nobody listens is no failure.
+                alerts.into_iter().for_each(|alert| drop(told.send(Value::Object(alert))));
+            }
+        }
         let changes: Vec<Map<String, Value>> =
             findings.changes.iter().map(|c| detector.recommendation_row(c, &self.settings)).collect();
-        for (table, rows, ids) in [(ALERTS, alerts, ids), (RECOMMENDATIONS, changes, Vec::new())] {
-            if rows.is_empty() {
-                continue;
+        self.write_rows(&self.settings.main.database, RECOMMENDATIONS, &changes, &[]).await;
+    }
+
+    async fn write_rows(&self, database: &str, table: &str, rows: &[Map<String, Value>], ids: &[EventId]) {
+        if rows.is_empty() {
+            return;
+        }
+        while let Err(error) = self.append(database, table, rows, ids.to_vec()).await {
+            tracing::error!(%error, table, "findings were not stored; trying again");
+            if matches!(error, Error::Workspace(workspace::Error::Stopped(_))) {
+                return;
             }
-            while let Err(error) = self.append(table, &rows, ids.clone()).await {
-                tracing::error!(%error, table, "findings were not stored; trying again");
-                if matches!(error, Error::Workspace(workspace::Error::Stopped(_))) {
-                    return;
-                }
-                tokio::time::sleep(RETRY_DELAY).await;
-            }
+            tokio::time::sleep(RETRY_DELAY).await;
         }
     }
 
-    async fn append(&self, table: &str, objects: &[Map<String, Value>], ids: Vec<EventId>) -> Result<(), Error> {
+    async fn append(
+        &self,
+        database: &str,
+        table: &str,
+        objects: &[Map<String, Value>],
+        ids: Vec<EventId>,
+    ) -> Result<(), Error> {
         let append = Append {
-            database: self.settings.database.clone(),
+            database: database.to_owned(),
             tables: vec![(table.to_owned(), rows(table, objects)?)],
             ids: if ids.is_empty() { Vec::new() } else { vec![ids] },
         };
@@ -227,16 +331,38 @@ impl Writer {
     }
 }
 
+/// Removes the events of the detection window that nothing asks for any more, for as long as the program runs.
+pub(crate) fn clean_window(workspaces: Workspaces) {
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(CLEANING_INTERVAL).await;
+            let oldest = datetime::now() - WINDOW_TICKS;
+            if let Err(error) = workspaces.drop_older_than(INTERNAL_DATABASE, WINDOW_TABLE, oldest).await {
+                tracing::warn!(%error, "old events of the detection window were not removed");
+            }
+        }
+    });
+}
+
+/// A condition that holds for the rows of a hub, whose id stands in `column`.
+fn of_hub(column: &str, settings: &Settings) -> String {
+    format!("{column} =~ {}", engine::json::quote(&settings.hub_resource_id))
+}
+
 /// Reads back what earlier runs found, so that it is not found anew.
 async fn restore(
     detector: &mut Detector,
     workspaces: &Workspaces,
     session: &Session,
-    database: &str,
+    settings: &Settings,
 ) -> Result<(), Error> {
+    let database = &settings.main.database;
     let catalog = workspaces.catalog();
-    let text = "SecurityAlert | where TimeGenerated > ago(1d) | project VendorOriginalId, EndTime";
-    for rows in session.query(catalog.as_ref(), database, text).await? {
+    let text = format!(
+        "SecurityAlert | where TimeGenerated > ago(1d) and {} | project VendorOriginalId, EndTime",
+        of_hub("ResourceId", settings)
+    );
+    for rows in session.query(catalog.as_ref(), database, &text).await? {
         for batch in rows.collect().await?.batches {
             let (origins, ends) = (batch.column(0).as_string_view(), batch.column(1).as_primitive::<Int64Type>());
             for row in 0..batch.num_rows() {
@@ -246,12 +372,16 @@ async fn restore(
             }
         }
     }
-    let text = "SecurityRecommendation
+    let text = format!(
+        "SecurityRecommendation
+        | where {}
         | summarize arg_max(TimeGenerated, RecommendationState, RecommendationAdditionalData, DiscoveredTimeUTC)
             by RecommendationName, DeviceId
         | project RecommendationName, DeviceId, RecommendationState, tostring(RecommendationAdditionalData),
-            DiscoveredTimeUTC, TimeGenerated";
-    for rows in session.query(catalog.as_ref(), database, text).await? {
+            DiscoveredTimeUTC, TimeGenerated",
+        of_hub("AssessedResourceId", settings)
+    );
+    for rows in session.query(catalog.as_ref(), database, &text).await? {
         for batch in rows.collect().await?.batches {
             let text = |i: usize, row: usize| batch.column(i).as_string_view().value(row);
             let time = |i: usize, row: usize| batch.column(i).as_primitive::<Int64Type>().value(row);
@@ -269,12 +399,18 @@ async fn restore(
     Ok(())
 }
 
-/// The raw events that came lately, in the order of their coming.
-async fn recent_events(workspaces: &Workspaces, session: &Session, database: &str) -> Result<Vec<RecordBatch>, Error> {
+/// The raw events of a hub that came lately, in the order of their coming.
+async fn recent_events(
+    workspaces: &Workspaces,
+    session: &Session,
+    settings: &Settings,
+) -> Result<Vec<RecordBatch>, Error> {
     let since = datetime::format(datetime::now() - REPLAY_TICKS);
+    let is_its = of_hub("AssociatedResourceId", settings);
     let mut batches = Vec::new();
-    for (database, table) in [(database, RAW_EVENTS), (INTERNAL_DATABASE, WINDOW_TABLE)] {
-        let text = format!("{table} | where TimeGenerated >= datetime({since}) | sort by TimeGenerated asc");
+    for (database, table) in [(settings.main.database.as_str(), RAW_EVENTS), (INTERNAL_DATABASE, WINDOW_TABLE)] {
+        let text =
+            format!("{table} | where TimeGenerated >= datetime({since}) and {is_its} | sort by TimeGenerated asc");
         for rows in session.query(workspaces.catalog().as_ref(), database, &text).await? {
             batches.extend(rows.collect().await?.batches);
         }

@@ -1,8 +1,8 @@
 //! Detection: rules as data, evaluated over events as they arrive.
 //!
 //! A rule is a YAML file in `content/` (or the owner's own folder) with a KQL query. [`content`] reads it,
-//! [`alerts`] and [`recommendations`] keep what it needs to know between events, [`intake`] takes messages, stores
-//! them and hands them to the rules. Built-in and user rules are the same thing.
+//! [`alerts`] and [`recommendations`] keep what it needs to know between events, [`intake`] takes the messages of a hub,
+//! stores them and hands them to the rules; [`Fleet`] has one for each hub. Built-in and user rules are the same thing.
 //!
 //! Events are judged by their own time, never by the clock: a log of last year gives last year's alerts.
 
@@ -11,14 +11,19 @@ pub mod builtin;
 pub mod content;
 mod detector;
 pub mod events;
+mod fleet;
 pub mod intake;
+mod mask;
 pub mod recommendations;
 pub mod rule_test;
+mod settings;
 mod split;
 pub mod tables;
 
 pub use detector::{Detector, Findings};
-pub use intake::{Pipeline, Settings};
+pub use fleet::Fleet;
+pub use intake::Pipeline;
+pub use settings::{Destination, OtherDestination, Settings};
 
 /// What rules can fail on.
 #[derive(Debug, thiserror::Error)]

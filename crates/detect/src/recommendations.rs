@@ -61,6 +61,18 @@ impl RecommendationEvaluator {
         Ok(RecommendationEvaluator { rule, snapshots, query, standings: HashMap::new(), judged_ticks: HashMap::new() })
     }
 
+    /// Ends all that is active, since nobody wants to know of it any more: the changes to write.
+    pub fn retire(&mut self, now_ticks: i64) -> Vec<Change> {
+        let active = self.standings.iter_mut().filter(|(_, standing)| standing.is_active);
+        active
+            .map(|(device_id, standing)| {
+                standing.is_active = false;
+                standing.written_ticks = now_ticks;
+                Change { name: self.rule.name.clone(), device_id: device_id.clone(), standing: standing.clone() }
+            })
+            .collect()
+    }
+
     pub fn reads(&self, event_name: &str) -> bool {
         self.rule.inputs.iter().any(|i| i == event_name)
     }
@@ -129,7 +141,7 @@ impl RecommendationEvaluator {
             format!("{}\u{0}{}", change.name, change.device_id).as_bytes(),
         );
         let row = serde_json::json!({
-            "TenantId": settings.workspace_id,
+            "TenantId": settings.main.workspace_id,
             "TimeGenerated": time(standing.written_ticks),
             "RecommendationId": id.to_string(),
             "RecommendationName": self.rule.name,

@@ -4,7 +4,7 @@ use crate::alerts::Alert;
 use crate::content::{AlertRule, RecommendationRule, RuleTest, SampleEvent, read};
 use crate::detector::Detector;
 use crate::events::raw_rows;
-use crate::{Error, Settings};
+use crate::{Destination, Error, Settings};
 use arrow::compute::concat_batches;
 use engine::{Limits, Session};
 use kql::datetime;
@@ -12,6 +12,7 @@ use kql::timespan::TICKS_PER_SECOND;
 use messages::intake::Delivery;
 use messages::{Category, Event, SecurityMessage, schema};
 use serde_json::{Map, Value};
+use std::collections::BTreeSet;
 
 /// When the events of a test happen that do not say: 2026-03-02T10:00:00Z.
 const DEFAULT_TIME: &str = "2026-03-02T10:00:00Z";
@@ -53,12 +54,16 @@ pub async fn run(file: &str, text: &str) -> Result<Vec<Outcome>, Error> {
 
 async fn run_one(detector: &mut Detector, test: &RuleTest) -> Result<Result<(), String>, Error> {
     let settings = Settings {
-        database: "default".to_owned(),
-        workspace_id: String::new(),
+        hub: "hub".to_owned(),
+        hub_resource_id: "hub".to_owned(),
         subscription_id: String::new(),
         resource_group: "default".to_owned(),
-        hub_resource_id: "hub".to_owned(),
-        store_raw_events: true,
+        is_enabled: true,
+        main: Destination { database: "default".to_owned(), workspace_id: String::new() },
+        others: Vec::new(),
+        stores_raw_events: true,
+        masks_addresses: false,
+        recommendations_off: BTreeSet::new(),
     };
     let now = datetime::parse(DEFAULT_TIME).unwrap_or(0);
     let mut clock = now;
@@ -81,7 +86,7 @@ async fn run_one(detector: &mut Detector, test: &RuleTest) -> Result<Result<(), 
                 Ok(delivery) => delivery,
                 Err(problem) => return Ok(Err(problem)),
             };
-            batches.push(raw_rows(&delivery, &settings)?.0);
+            batches.push(raw_rows(&delivery, &settings, "")?.0);
         }
         clock += TICKS_PER_SECOND;
         let Some(first) = batches.first() else { continue };
@@ -144,5 +149,11 @@ fn delivery(sample: &SampleEvent, number: usize, ticks: i64, now_ticks: i64) -> 
     // A sample that no device could send proves nothing.
     let text = serde_json::to_vec(&message).map_err(|e| e.to_string())?;
     messages::parse(&text).map_err(|e| format!("the sample event is not valid: {e}"))?;
-    Ok(Delivery { device_id: sample.device.clone(), module_id: None, message, received_ticks: now_ticks })
+    Ok(Delivery {
+        hub: "hub".to_owned(),
+        device_id: sample.device.clone(),
+        module_id: None,
+        message,
+        received_ticks: now_ticks,
+    })
 }

@@ -156,14 +156,16 @@ impl Session {
     }
 
     fn state(&self, parallelism: usize, runtime: Arc<RuntimeEnv>) -> SessionState {
-        let mut config = SessionConfig::new().with_target_partitions(parallelism);
+        let mut config = SessionConfig::new()
+            .with_target_partitions(parallelism)
+            // Names are resolved by the binder; a catalog of DataFusion's would be made for nothing.
+            .with_create_default_catalog_and_schema(false);
         config.options_mut().execution.parquet.pushdown_filters = true;
         // It takes the fields of a struct for columns of a table, and gives two columns one name.
         config.options_mut().optimizer.enable_leaf_expression_pushdown = false;
         SessionStateBuilder::new()
             .with_config(config)
             .with_runtime_env(runtime)
-            .with_default_features()
             .with_physical_optimizer_rule(Arc::new(UseSegments))
             .build()
     }

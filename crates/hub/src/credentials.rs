@@ -1,6 +1,6 @@
 //! Whether a token lets its bearer speak for a device or module.
 
-use crate::registry::{Error, Registry};
+use crate::registry::{Error, Hubs};
 use iothub::SasToken;
 
 /// Clocks of devices and hub may differ by this much.
@@ -9,6 +9,8 @@ const CLOCK_SKEW_SECONDS: i64 = 300;
 /// Who is let in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sender {
+    /// The name of its hub.
+    pub hub: String,
     pub device_id: String,
     pub module_id: Option<String>,
 }
@@ -37,9 +39,10 @@ pub enum Refusal {
     Registry(#[from] Error),
 }
 
-/// Checks a token against the keys of the device, and of the module when one is named.
+/// Checks a token against the keys of the device, and of the module when one is named. Which hub is meant is told by the
+/// host that the token is for.
 pub async fn check(
-    registry: &Registry,
+    hubs: &Hubs,
     token: Option<&str>,
     device_id: &str,
     module_id: Option<&str>,
@@ -53,6 +56,7 @@ pub async fn check(
     if !token.covers(&path) {
         return Err(Refusal::OtherDevice);
     }
+    let registry = hubs.of_host(&token.host());
     let device = registry.device(device_id).await?.ok_or(Refusal::UnknownDevice)?;
     let mut is_signed = token.is_signed_by(&device.primary_key) || token.is_signed_by(&device.secondary_key);
     if let Some(module) = module_id {
@@ -69,5 +73,5 @@ pub async fn check(
     if !device.is_enabled {
         return Err(Refusal::Disabled);
     }
-    Ok(Sender { device_id: device.id, module_id: module_id.map(str::to_owned) })
+    Ok(Sender { hub: registry.hub().to_owned(), device_id: device.id, module_id: module_id.map(str::to_owned) })
 }

@@ -3,7 +3,7 @@
 //! Errors have the shape that device SDKs know: `{"Message": "ErrorCode:…;…", "ExceptionMessage": "…"}`.
 
 use crate::credentials::{self, Refusal, Sender};
-use crate::registry::Registry;
+use crate::registry::Hubs;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -19,7 +19,7 @@ const INTERFACE_HEADER: &str = "iothub-interface-id";
 
 /// The hub as this door sees it.
 pub struct Door {
-    pub registry: Registry,
+    pub hubs: Hubs,
     pub intake: Arc<dyn Intake>,
 }
 
@@ -89,7 +89,7 @@ async fn take(
     let now = kql::datetime::now();
     let now_unix_seconds = kql::datetime::to_unix_micros(now) / 1_000_000;
     let token = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok());
-    let sender = credentials::check(&door.registry, token, device, module, now_unix_seconds)
+    let sender = credentials::check(&door.hubs, token, device, module, now_unix_seconds)
         .await
         .map_err(|refusal| turned_away(device, &refusal))?;
     let bytes = match to_bytes(body, MESSAGE_BYTES_MAX).await {
@@ -113,7 +113,13 @@ async fn take(
             return Err(HubError::new(StatusCode::BAD_REQUEST, "ArgumentInvalid", text));
         }
     };
-    let delivery = Delivery { device_id: sender.device_id, module_id: sender.module_id, message, received_ticks: now };
+    let delivery = Delivery {
+        hub: sender.hub,
+        device_id: sender.device_id,
+        module_id: sender.module_id,
+        message,
+        received_ticks: now,
+    };
     // In a task of its own: a sender that hangs up must not keep its message from being judged.
     let intake = door.intake.clone();
     let accepted = tokio::spawn(async move { intake.accept(delivery).await }).await;
@@ -143,6 +149,7 @@ async fn too_large(door: &Door, sender: &Sender, received_ticks: i64) -> HubErro
 async fn note(door: &Door, sender: &Sender, reason: Invalid, size_bytes: usize, received_ticks: i64) {
     tracing::info!(device = %sender.device_id, %reason, "a message was refused");
     let refused = Refused {
+        hub: sender.hub.clone(),
         device_id: sender.device_id.clone(),
         module_id: sender.module_id.clone(),
         reason,

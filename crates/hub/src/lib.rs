@@ -9,4 +9,4 @@ pub mod https;
 pub mod registry;
 
 pub use credentials::{Refusal, Sender};
-pub use registry::{Device, Registry};
+pub use registry::{DEFAULT_HUB, Device, Hubs, Registry};

@@ -5,6 +5,8 @@ use crate::{Invalid, SecurityMessage};
 /// A message that a front door has taken from an authenticated sender.
 #[derive(Debug, Clone)]
 pub struct Delivery {
+    /// The name of the hub whose device it is.
+    pub hub: String,
     pub device_id: String,
     pub module_id: Option<String>,
     pub message: SecurityMessage,
@@ -15,6 +17,7 @@ pub struct Delivery {
 /// A message that was refused, from an authenticated sender.
 #[derive(Debug, Clone)]
 pub struct Refused {
+    pub hub: String,
     pub device_id: String,
     pub module_id: Option<String>,
     pub reason: Invalid,

@@ -2,13 +2,13 @@
 
 use crate::id::ResourceId;
 use serde_json::Value;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
+use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqlitePool};
+use std::collections::BTreeSet;
 use std::path::Path;
 
-/// The version of the table below, kept in SQLite's `user_version`.
-const SCHEMA_VERSION: i64 = 1;
-const SCHEMA: &str = "
+const VERSIONS: &[&str] = &[
+    "
 create table resource (
     key text primary key,
     id text not null,
@@ -17,15 +17,24 @@ create table resource (
     changed_ticks integer not null
 ) strict;
 create index resource_type on resource (type);
-";
-const CONNECTIONS_MAX: u32 = 4;
+",
+    "
+create table mark (
+    key text not null references resource(key) on delete cascade,
+    kind text not null,
+    name text not null,
+    made_ticks integer not null,
+    primary key (key, kind, name)
+) strict;
+",
+];
 
 /// What went wrong with the store.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    #[error("the resources have schema version {found}, this program reads version {SCHEMA_VERSION}")]
-    SchemaVersion { found: i64 },
+    #[error(transparent)]
+    Open(#[from] sqlite::Error),
     #[error("the resource '{0}' is damaged: {1}")]
     Damaged(String, String),
     #[error("resources: {0}")]
@@ -51,23 +60,7 @@ pub struct Resources {
 impl Resources {
     /// Opens the resources in `path`, or makes the file.
     pub async fn open(path: &Path) -> Result<Resources, Error> {
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full);
-        let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS_MAX).connect_with(options).await?;
-        let found: i64 = sqlx::query("pragma user_version").fetch_one(&pool).await?.get(0);
-        match found {
-            0 => {
-                let mut transaction = pool.begin().await?;
-                sqlx::raw_sql(SCHEMA).execute(&mut *transaction).await?;
-                sqlx::raw_sql("pragma user_version = 1").execute(&mut *transaction).await?;
-                transaction.commit().await?;
-            }
-            SCHEMA_VERSION => {}
-            found => return Err(Error::SchemaVersion { found }),
-        }
+        let pool = sqlite::open(path, VERSIONS).await?;
         Ok(Resources { pool })
     }
 
@@ -104,10 +97,45 @@ impl Resources {
         query.bind(of.to_lowercase()).fetch_all(&self.pool).await?.iter().map(read).collect()
     }
 
+    /// All resources below one, by id.
+    pub async fn below(&self, id: &str, of: &str) -> Result<Vec<Resource>, Error> {
+        let mut all = self.of_type(of).await?;
+        let beginning = format!("{}/", id.trim_end_matches('/').to_lowercase());
+        all.retain(|resource| resource.id.key().starts_with(&beginning));
+        Ok(all)
+    }
+
+    /// Removes everything below an id: of a group its resources, of a resource its parts.
+    pub async fn delete_below(&self, id: &str) -> Result<(), Error> {
+        let beginning = format!("{}/", id.trim_end_matches('/').to_lowercase());
+        sqlx::query("delete from resource where substr(key, 1, length(?1)) = ?1")
+            .bind(beginning)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// Marks something of a resource, such as an alert that is dismissed. It stays marked.
+    pub async fn mark(&self, id: &ResourceId, kind: &str, name: &str) -> Result<(), Error> {
+        sqlx::query("insert into mark values (?, ?, ?, ?) on conflict do nothing")
+            .bind(id.key())
+            .bind(kind)
+            .bind(name)
+            .bind(kql::datetime::now())
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// The names of what is marked so.
+    pub async fn marked(&self, id: &ResourceId, kind: &str) -> Result<BTreeSet<String>, Error> {
+        let query = sqlx::query("select name from mark where key = ? and kind = ?").bind(id.key()).bind(kind);
+        Ok(query.fetch_all(&self.pool).await?.iter().map(|row| row.get(0)).collect())
+    }
+
     /// Writes a copy of the file as it is at this moment.
     pub async fn copy_to(&self, path: &Path) -> Result<(), Error> {
-        sqlx::query("vacuum into ?").bind(path.to_string_lossy().into_owned()).execute(&self.pool).await?;
-        Ok(())
+        Ok(sqlite::copy(&self.pool, path).await?)
     }
 }
 
@@ -129,6 +157,31 @@ mod tests {
     fn id(name: &str) -> ResourceId {
         let text = format!("/subscriptions/S/resourceGroups/g/providers/Microsoft.Insights/dataCollectionRules/{name}");
         ResourceId::parse(&text).expect("an id")
+    }
+
+    #[tokio::test]
+    async fn what_is_below_goes_with_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let resources = Resources::open(&folder.path().join("resources.sqlite")).await.expect("opened");
+        let (rule, other) = (id("rule"), id("rule2"));
+        for id in [&rule, &other, &rule.child("parts", "P")] {
+            resources.put(id, &json!({})).await.expect("kept");
+        }
+        resources.mark(&rule, "dismissed", "a").await.expect("marked");
+        assert_eq!(
+            resources
+                .below(&rule.to_string(), "Microsoft.Insights/dataCollectionRules/parts")
+                .await
+                .expect("listed")
+                .len(),
+            1
+        );
+        resources.delete_below(&rule.to_string()).await.expect("deleted");
+        assert!(resources.get(&rule.child("parts", "p")).await.expect("asked").is_none());
+        assert_eq!(resources.marked(&id("RULE"), "dismissed").await.expect("asked").len(), 1);
+        resources.delete(&rule).await.expect("deleted");
+        assert!(resources.marked(&rule, "dismissed").await.expect("asked").is_empty());
+        assert!(resources.get(&other).await.expect("asked").is_some());
     }
 
     #[tokio::test]

@@ -1,6 +1,7 @@
 //! Errors in the shape of Azure's management and monitoring interfaces: `{"error": {"code", "message"}}`.
 
 use crate::ingestion::Refused;
+use crate::requester::{Denied, retry_seconds};
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -31,36 +32,46 @@ impl AzureError {
         AzureError::new(StatusCode::NOT_FOUND, code, message)
     }
 
-    pub fn unauthorized() -> AzureError {
-        let message = "the request carries no valid token; send Authorization: Bearer and a token";
-        AzureError::new(StatusCode::UNAUTHORIZED, "InvalidToken", message)
-    }
-
     pub fn internal(problem: &dyn std::fmt::Display) -> AzureError {
         tracing::error!(%problem, "a request failed");
         AzureError::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError", problem.to_string())
     }
 
-    fn busy(status: StatusCode, code: &'static str, message: String, retry_after_seconds: u32) -> AzureError {
+    /// What will be well again by itself.
+    pub fn busy(message: impl Into<String>) -> AzureError {
+        AzureError::retry(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", message.into(), RETRY_AFTER_SECONDS)
+    }
+
+    fn retry(status: StatusCode, code: &'static str, message: String, retry_after_seconds: u32) -> AzureError {
         AzureError { retry_after_seconds: Some(retry_after_seconds), ..AzureError::new(status, code, message) }
     }
 }
 
 impl From<workspace::Error> for AzureError {
     fn from(error: workspace::Error) -> AzureError {
-        use workspace::Error::{DiskFull, NoDatabase, NoTable, Overloaded, QuotaReached, TooLarge};
+        use workspace::Error::{
+            AppendOnly, BadColumn, BadFunction, BadName, ColumnType, DiskFull, NoDatabase, NoTable, Overloaded,
+            QuotaReached, TooLarge,
+        };
         let message = error.to_string();
         match error {
             NoDatabase(_) | NoTable(_) => AzureError::not_found("ResourceNotFound", message),
+            AppendOnly(_) => AzureError::new(StatusCode::CONFLICT, "AppendOnly", message),
+            BadName(_) | BadColumn(_) | BadFunction(_) | ColumnType { .. } => {
+                AzureError::bad_request("InvalidParameter", message)
+            }
             TooLarge { .. } => AzureError::new(StatusCode::PAYLOAD_TOO_LARGE, "ContentLengthLimitExceeded", message),
             Overloaded => {
-                AzureError::busy(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", message, RETRY_AFTER_SECONDS)
+                AzureError::retry(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", message, RETRY_AFTER_SECONDS)
             }
-            QuotaReached { .. } => {
-                AzureError::busy(StatusCode::TOO_MANY_REQUESTS, "DailyQuotaReached", message, QUOTA_RETRY_AFTER_SECONDS)
-            }
+            QuotaReached { .. } => AzureError::retry(
+                StatusCode::TOO_MANY_REQUESTS,
+                "DailyQuotaReached",
+                message,
+                QUOTA_RETRY_AFTER_SECONDS,
+            ),
             DiskFull(_) => {
-                AzureError::busy(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", message, RETRY_AFTER_SECONDS)
+                AzureError::retry(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", message, RETRY_AFTER_SECONDS)
             }
             other => AzureError::internal(&other),
         }
@@ -76,6 +87,33 @@ impl From<Refused> for AzureError {
             Refused::Body(message) => AzureError::bad_request("InvalidRequestBody", message),
             Refused::Workspace(error) => error.into(),
             Refused::Stopped(problem) => AzureError::internal(&problem),
+        }
+    }
+}
+
+impl From<Denied> for AzureError {
+    fn from(denied: Denied) -> AzureError {
+        let (status, message) = (denied.status(), denied.message());
+        match denied {
+            Denied::Unknown => AzureError::new(status, "InvalidAuthenticationToken", message),
+            Denied::Forbidden { .. } => AzureError::new(status, "AuthorizationFailed", message),
+            Denied::TooMany(wait) => {
+                let seconds = u32::try_from(retry_seconds(wait)).unwrap_or(u32::MAX);
+                AzureError::retry(status, "TooManyRequests", message, seconds)
+            }
+        }
+    }
+}
+
+impl From<access::Error> for AzureError {
+    fn from(error: access::Error) -> AzureError {
+        use access::Error::{Bad, Exists, NotFound};
+        let message = error.to_string();
+        match error {
+            NotFound(_) => AzureError::not_found("NotFound", message),
+            Exists(_) => AzureError::new(StatusCode::CONFLICT, "Conflict", message),
+            Bad(_) => AzureError::bad_request("InvalidParameter", message),
+            other => AzureError::internal(&other),
         }
     }
 }

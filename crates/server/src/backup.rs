@@ -1,12 +1,14 @@
 //! `POST /api/v1/backups`: a back-up of everything that the server keeps, while it runs, into a folder of its machine.
 
 use crate::Services;
+use crate::api::Body;
 use crate::azure_error::AzureError;
+use crate::requester::Requester;
+use access::role::ADMINISTER;
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use backup::{Added, Backup, Source};
-use hub::Registry;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,7 +18,6 @@ const STAGING: &str = "backup-staging";
 
 pub(crate) struct Shared {
     pub services: Arc<Services>,
-    pub registry: Registry,
     /// One back-up at a time.
     pub is_running: tokio::sync::Mutex<()>,
 }
@@ -32,13 +33,12 @@ pub(crate) struct Request {
 
 pub(crate) async fn create(
     State(shared): State<Arc<Shared>>,
-    headers: HeaderMap,
-    Json(request): Json<Request>,
+    requester: Requester,
+    body: Body,
 ) -> Result<Json<Added>, AzureError> {
     let services = &shared.services;
-    if !services.admin_token.admits(&headers) {
-        return Err(AzureError::unauthorized());
-    }
+    requester.may(ADMINISTER, "/")?;
+    let request: Request = body.read()?;
     let bad = |problem: String| AzureError::bad_request("InvalidPath", problem);
     if !request.path.is_absolute() {
         return Err(bad(format!("'{}' is no absolute path", request.path.display())));
@@ -50,8 +50,9 @@ pub(crate) async fn create(
         return Err(AzureError::new(StatusCode::CONFLICT, "Conflict", "a back-up is being made already"));
     };
     let staging = Staging::new(&services.data_folder).map_err(|error| AzureError::internal(&error))?;
-    services.collection_rules.resources().copy_to(&staging.0.join("resources.sqlite")).await?;
-    let copied = shared.registry.copy_to(&staging.0.join("hub.sqlite")).await;
+    services.directory.resources.copy_to(&staging.0.join("resources.sqlite")).await?;
+    services.access.copy_to(&staging.0).await?;
+    let copied = services.hubs.copy_to(&staging.0.join("hub.sqlite")).await;
     copied.map_err(|error| AzureError::internal(&error))?;
     // Last, so that devices and rules are at least as old as their rows.
     let snapshot = services.workspaces.snapshot().await?;

@@ -1,12 +1,14 @@
 //! `POST /api/v1/workspaces/{database}/export`: the rows of a query as a Parquet file, sent while they are computed.
 
 use crate::Services;
+use crate::api::Body;
 use crate::azure_error::AzureError;
 use crate::queries::{Failed, Limits, Properties};
-use axum::Json;
-use axum::body::{Body, Bytes};
+use crate::requester::Requester;
+use access::role::QUERY;
+use axum::body::Bytes;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
 use serde::Deserialize;
@@ -30,13 +32,12 @@ type Part = Result<Bytes, Failed>;
 pub(crate) async fn export(
     State(services): State<Arc<Services>>,
     Path(database): Path<String>,
-    headers: HeaderMap,
-    Json(request): Json<Request>,
+    requester: Requester,
+    body: Body,
 ) -> Result<Response, AzureError> {
-    if !services.admin_token.admits(&headers) {
-        return Err(AzureError::unauthorized());
-    }
-    let catalog = services.workspaces.catalog();
+    let caller = requester.may(QUERY, &services.directory.workspace(&database).to_string())?;
+    let request: Request = body.read()?;
+    let catalog = services.catalog_for(caller);
     if !catalog.has_database(&database) {
         return Err(workspace::Error::NoDatabase(database).into());
     }
@@ -73,7 +74,8 @@ pub(crate) async fn export(
         Some((part.map_err(|failed| std::io::Error::other(format!("{failed:?}"))), received))
     });
     let body = futures::stream::iter([Ok::<Bytes, std::io::Error>(first)]).chain(rest);
-    Ok(([(header::CONTENT_TYPE, "application/vnd.apache.parquet")], Body::from_stream(body)).into_response())
+    Ok(([(header::CONTENT_TYPE, "application/vnd.apache.parquet")], axum::body::Body::from_stream(body))
+        .into_response())
 }
 
 async fn send(sink: &mpsc::Sender<Part>, part: Vec<u8>) -> Result<(), engine::Error> {

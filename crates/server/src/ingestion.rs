@@ -123,6 +123,9 @@ impl Taken {
         tables: Vec<(String, arrow::array::RecordBatch)>,
         ids: Vec<Vec<workspace::EventId>>,
     ) -> Result<workspace::Appended, Refused> {
+        for (table, _) in &tables {
+            workspaces.check_changeable(database, table)?;
+        }
         let append = Append { database: database.to_owned(), tables, ids };
         Ok(workspaces.append_admitted(append, self.admission).await?)
     }

@@ -1,11 +1,13 @@
-//! The HTTP interfaces of Turnstone: Kusto's query, management and streaming-ingestion forms, our own `/api/v1`, and
-//! health.
+//! The HTTP interfaces of Turnstone: Kusto's and Log Analytics' queries, ingestion, management, signing in, our own
+//! `/api/v1`, and health.
 //!
-//! Each family of paths answers errors in its own shape ([`kusto::error`]). Nothing here knows what the data
-//! means; requests become calls of the engine and the workspace.
+//! Every request is identified first ([`requester`]) and noted where it changes something ([`audit`]). Each family of
+//! paths answers errors in its own shape. Nothing here knows what the data means; requests become calls of the engine,
+//! the workspace and the fleet.
 
 mod api;
-pub mod auth;
+mod ask;
+pub mod audit;
 mod azure_error;
 mod backup;
 mod collection;
@@ -15,40 +17,96 @@ mod ingestion;
 pub mod kusto;
 pub mod listen;
 mod log_analytics;
+mod management;
 mod one_table;
+mod openapi;
+mod permitted;
 pub mod queries;
 pub mod query_log;
+mod requester;
+pub mod sign_in;
 pub mod tls;
 
 pub use collection::CollectionRules;
+pub use management::{Directory, NotApplied, Start};
 
+use access::Access;
 use axum::Router;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::routing::get;
-use hub::Registry;
+use detect::Fleet;
+use hub::Hubs;
+use sign_in::oidc::Provider;
 use std::sync::Arc;
+use tokio::sync::Semaphore;
 use workspace::Workspaces;
 
 /// What the handlers share.
 pub struct Services {
     pub workspaces: Workspaces,
     pub queries: queries::Queries,
-    pub admin_token: auth::AdminToken,
+    pub access: Access,
+    pub directory: Directory,
+    pub hubs: Hubs,
+    pub fleet: Arc<Fleet>,
     pub collection_rules: CollectionRules,
+    /// The outside provider that people sign in with, where one is set up.
+    pub provider: Option<Arc<Provider>>,
+    pub addresses: Addresses,
     /// Everything that is kept is below it.
     pub data_folder: std::path::PathBuf,
     /// The GUID of the first workspace.
     pub workspace_id: String,
     /// The database that a request without one means.
     pub default_database: String,
+    pub bounds: Bounds,
+}
+
+/// Where this server is reached.
+#[derive(Debug, Clone)]
+pub struct Addresses {
+    pub http_port: u16,
+    pub https_port: u16,
+    /// As browsers and clients see it, when that is another than they ask for.
+    pub public_url: Option<String>,
+}
+
+/// How much is done at once, and how often.
+pub struct Bounds {
+    limits: requester::Limits,
+    password_checks: Semaphore,
+}
+
+impl Default for Bounds {
+    fn default() -> Bounds {
+        Bounds { limits: requester::Limits::default(), password_checks: Semaphore::new(sign_in::PASSWORD_CHECKS_MAX) }
+    }
+}
+
+impl Services {
+    /// The address of this server over TLS, as the client of a request knows it.
+    pub(crate) fn https_address(&self, headers: &HeaderMap) -> String {
+        if let Some(url) = &self.addresses.public_url {
+            return url.clone();
+        }
+        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
+        let plain = format!(":{}", self.addresses.http_port);
+        match host.strip_suffix(&plain) {
+            Some(name) => format!("https://{name}:{}", self.addresses.https_port),
+            None => format!("https://{host}"),
+        }
+    }
 }
 
 /// All routes of this crate.
-pub fn router(services: Arc<Services>, registry: Registry) -> Router {
+pub fn router(services: Arc<Services>) -> Router {
     Router::new()
         .route("/healthz", get(|| async { (StatusCode::OK, "ok\n") }))
         .merge(kusto::router(services.clone()))
         .merge(collection::router(services.clone()))
         .merge(log_analytics::router(services.clone()))
-        .merge(api::router(services, registry))
+        .merge(management::router(services.clone()))
+        .merge(sign_in::router(services.clone()))
+        .merge(api::router(services.clone()))
+        .layer(axum::middleware::from_fn_with_state(services, requester::identify))
 }

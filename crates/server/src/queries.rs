@@ -220,6 +220,7 @@ impl Queries {
         let session = self.session.clone();
         let logged = database.clone();
         let limits = properties.limits;
+        let principal = properties.caller.principal.clone();
         let options = QueryOptions {
             now_ticks: None,
             parameters: properties.parameters,
@@ -235,7 +236,7 @@ impl Queries {
             },
             &self.runtime,
         );
-        let running = self.log.begin(&shown, &logged, properties.client_request_id, handle);
+        let running = self.log.begin(&shown, &logged, &principal, properties.client_request_id, handle);
         let outcome = match tokio::time::timeout(limits.timeout, task.join_next()).await {
             Err(_) => Err(Failed::TimedOut(limits.timeout)),
             Ok(Some(Ok(outcome))) => outcome.map_err(Failed::Engine),

@@ -19,6 +19,8 @@ pub struct QueryRecord {
     /// What the client calls it, or a name of our own.
     pub id: String,
     pub database: String,
+    /// Who asked.
+    pub principal: String,
     /// What stands in obfuscated strings is not shown.
     pub text: String,
     /// Times in ticks.
@@ -73,12 +75,20 @@ fn obfuscated(text: &str) -> (String, Vec<String>) {
 }
 
 impl QueryLog {
-    pub(crate) fn begin(self: &Arc<Self>, text: &str, database: &str, id: String, handle: AbortHandle) -> Running {
+    pub(crate) fn begin(
+        self: &Arc<Self>,
+        text: &str,
+        database: &str,
+        principal: &str,
+        id: String,
+        handle: AbortHandle,
+    ) -> Running {
         let id = if id.is_empty() { format!("Turnstone;{}", uuid::Uuid::new_v4()) } else { id };
         let (text, hidden) = obfuscated(text);
         let record = QueryRecord {
             id,
             database: database.to_owned(),
+            principal: principal.to_owned(),
             text,
             started: kql::datetime::now(),
             ended: None,
@@ -112,10 +122,10 @@ impl QueryLog {
         self.inner.lock().ended.iter().cloned().collect()
     }
 
-    /// Ends the queries of this name; those that were.
-    pub fn cancel(&self, id: &str) -> Vec<QueryRecord> {
+    /// Ends the queries of this name that are wanted; those that were.
+    pub fn cancel(&self, id: &str, is_wanted: impl Fn(&QueryRecord) -> bool) -> Vec<QueryRecord> {
         let inner = self.inner.lock();
-        let wanted = inner.running.values().filter(|(record, _)| record.id == id);
+        let wanted = inner.running.values().filter(|(record, _)| record.id == id && is_wanted(record));
         wanted
             .map(|(record, handle)| {
                 handle.abort();

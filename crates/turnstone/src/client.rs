@@ -150,6 +150,15 @@ impl Client {
         Self::read(sent.map_err(|e| self.unreachable(&e))?)
     }
 
+    pub fn patch(&self, path: &str, body: &[u8]) -> Result<Value, Refused> {
+        let request = self.agent.patch(format!("{}{path}", self.url));
+        let sent = request
+            .header("Authorization", format!("Bearer {}", self.token))
+            .header("Content-Type", "application/json")
+            .send(body);
+        Self::read(sent.map_err(|e| self.unreachable(&e))?)
+    }
+
     pub fn delete(&self, path: &str) -> Result<Value, Refused> {
         let request = self.agent.delete(format!("{}{path}", self.url));
         let sent = request.header("Authorization", format!("Bearer {}", self.token)).call();

@@ -103,11 +103,17 @@ pub fn run(command: &Command) -> Result<(), Failure> {
             print(&device, host.as_ref(), server);
         }
         Command::List { format, server } => {
-            let answer = Client::new(server)?.get("/api/v1/devices")?;
-            let devices = answer["value"].as_array().into_iter().flatten();
+            let client = Client::new(server)?;
+            let mut devices: Vec<Value> = Vec::new();
+            let mut next = Some("/api/v1/devices".to_owned());
+            while let Some(page) = next {
+                let answer = client.get(&page)?;
+                devices.extend(answer["value"].as_array().into_iter().flatten().cloned());
+                next = answer["nextLink"].as_str().map(str::to_owned);
+            }
             let row = |d: &Value| vec![d["deviceId"].clone(), d["isEnabled"].clone(), d["createdTime"].clone()];
             let names = ["DeviceId", "IsEnabled", "CreatedTime"].map(str::to_owned).to_vec();
-            print!("{}", Table { names, rows: devices.map(row).collect() }.print(*format));
+            print!("{}", Table { names, rows: devices.iter().map(row).collect() }.print(*format));
         }
         Command::Delete { id, server } => {
             Client::new(server)?.delete(&path(id)?)?;

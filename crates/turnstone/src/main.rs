@@ -2,6 +2,7 @@
 //!
 //! This crate reads options and wires the other crates together; it holds no logic of its own.
 
+mod admin;
 mod backup;
 mod client;
 mod device;
@@ -17,7 +18,12 @@ mod shell;
 mod up;
 
 use clap::{Parser, Subcommand};
+use mimalloc::MiMalloc;
 use std::process::ExitCode;
+
+// What queries free goes back to the system: glibc's allocator keeps large pieces once several threads have used them.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Security monitoring for fleets of Linux IoT devices, self-hosted.
 #[derive(Parser)]
@@ -44,6 +50,9 @@ enum Command {
     /// Create, list, show or delete the devices that may send.
     #[command(subcommand)]
     Device(device::Command),
+    /// Get back in when everybody is locked out.
+    #[command(subcommand)]
+    Admin(admin::Command),
     /// Work with detection rules.
     #[command(subcommand)]
     Rule(rule::Command),
@@ -80,6 +89,7 @@ fn main() -> ExitCode {
         Command::Backup(options) => backup::backup(&options),
         Command::Restore(options) => backup::restore(&options),
         Command::Device(command) => device::run(&command),
+        Command::Admin(command) => admin::run(&command),
         Command::Rule(command) => rule::run(&command),
         Command::Doctor(options) => doctor::run(&options),
     };

@@ -2,18 +2,19 @@
 
 use crate::Failure;
 use crate::settings::{Endpoints, Instance, default_data_folder};
+use access::Access;
 use clap::Args;
-use detect::{Detector, Pipeline, Settings, builtin};
+use detect::Fleet;
 use engine::external::ExternalReader;
 use engine::{Limits, Session};
-use hub::Registry;
 use hub::https::Door;
+use hub::{Hubs, Registry};
 use iothub::ConnectionString;
 use resources::Resources;
-use server::auth::AdminToken;
 use server::external::AllowedHosts;
 use server::queries::Queries;
-use server::{CollectionRules, Services, listen, tls};
+use server::sign_in::oidc::Provider;
+use server::{Addresses, Bounds, CollectionRules, Directory, Services, Start, listen, tls};
 use std::net::SocketAddr;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -23,10 +24,8 @@ use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use workspace::Workspaces;
 
-/// The database, hub and resource group that a first start makes.
+/// The database that a first start makes.
 const DATABASE: &str = "default";
-const HUB: &str = "hub";
-const RESOURCE_GROUP: &str = "default";
 /// What is logged when TURNSTONE_LOG does not say: our own crates' news, and what others warn of.
 const LOG_FILTER: &str = "warn,turnstone=info,server=info,hub=info,detect=info,workspace=info";
 /// How long the local agent has to end by itself.
@@ -63,15 +62,67 @@ pub struct Options {
     /// the machine's memory.
     #[arg(long, env = "TURNSTONE_CACHE_MEMORY_MB", value_name = "MB")]
     cache_memory_mb: Option<usize>,
-    /// Store the raw events that devices send, in SecurityIoTRawEvent.
+    /// Store the raw events that devices send, in SecurityIoTRawEvent: from now on, until the settings of the solution say
+    /// otherwise.
     #[arg(long, env = "TURNSTONE_RAW_EVENTS")]
     raw_events: bool,
     /// A host that queries may read files from with 'externaldata', as host or host:port; may be given several times.
     #[arg(long, env = "TURNSTONE_EXTERNAL_DATA_HOSTS", value_name = "HOST", value_delimiter = ',')]
     external_data_host: Vec<String>,
+    /// The certificate chain for HTTPS, as PEM, in the place of one of our own authority. Read again when it changes.
+    #[arg(long, env = "TURNSTONE_TLS_CERTIFICATE", value_name = "FILE", requires = "tls_key")]
+    tls_certificate: Option<PathBuf>,
+    /// The private key of that certificate, as PEM.
+    #[arg(long, env = "TURNSTONE_TLS_KEY", value_name = "FILE", requires = "tls_certificate")]
+    tls_key: Option<PathBuf>,
+    /// The address of this server as browsers and clients see it, where a proxy stands before it: https://host[:port].
+    #[arg(long, env = "TURNSTONE_PUBLIC_URL", value_name = "URL")]
+    public_url: Option<String>,
+    #[command(flatten)]
+    oidc: Oidc,
     /// Start no agent for this machine itself.
     #[arg(long, env = "TURNSTONE_NO_AGENT")]
     no_agent: bool,
+}
+
+/// An outside provider that people sign in with.
+#[derive(Args)]
+struct Oidc {
+    /// An OpenID Connect provider that people can sign in with; they may do nothing until somebody gives them a role.
+    #[arg(long, env = "TURNSTONE_OIDC_ISSUER", value_name = "URL", requires_all = ["oidc_client_id", "oidc_client_secret_file"])]
+    oidc_issuer: Option<String>,
+    /// What the provider knows this server by.
+    #[arg(long, env = "TURNSTONE_OIDC_CLIENT_ID", value_name = "ID")]
+    oidc_client_id: Option<String>,
+    /// The file with the secret that goes with it.
+    #[arg(long, env = "TURNSTONE_OIDC_CLIENT_SECRET_FILE", value_name = "FILE")]
+    oidc_client_secret_file: Option<PathBuf>,
+    /// A certificate authority to trust for the provider, as PEM, beside the machine's.
+    #[arg(long, env = "TURNSTONE_OIDC_CA", value_name = "FILE")]
+    oidc_ca: Option<PathBuf>,
+}
+
+impl Oidc {
+    fn provider(&self, public_url: Option<&str>) -> Result<Option<Arc<Provider>>, Failure> {
+        let (Some(issuer), Some(id), Some(secret)) =
+            (&self.oidc_issuer, &self.oidc_client_id, &self.oidc_client_secret_file)
+        else {
+            return Ok(None);
+        };
+        let read = |path: &PathBuf| {
+            std::fs::read_to_string(path).map_err(|e| Failure::usage(format!("{}: {e}", path.display())))
+        };
+        let secret = read(secret)?;
+        let authority = self.oidc_ca.as_ref().map(read).transpose()?;
+        let provider = Provider::new(
+            issuer,
+            id,
+            secret.trim_end_matches(['\r', '\n']),
+            authority.as_deref().map(str::as_bytes),
+            public_url,
+        );
+        provider.map(|provider| Some(Arc::new(provider))).map_err(Failure::usage)
+    }
 }
 
 pub fn run(options: Options) -> Result<(), Failure> {
@@ -100,7 +151,10 @@ async fn serve(options: Options, query_threads: Handle) -> Result<(), Failure> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::run)?;
     let data = options.data.unwrap_or_else(default_data_folder);
     make_private(&data).map_err(|e| Failure::run(format!("{}: {e}", data.display())))?;
+    let public_url = options.public_url.as_deref().map(checked_url).transpose()?;
+    let provider = options.oidc.provider(public_url.as_deref())?;
     let mut workspace_options = workspace::Options {
+        append_only: vec![(DATABASE.to_owned(), server::audit::TABLE.to_owned())],
         solution: Some(detect::tables::SOLUTION.to_owned()),
         flush_seconds: options.flush_seconds,
         maintenance_seconds: options.maintenance_seconds,
@@ -116,54 +170,54 @@ async fn serve(options: Options, query_threads: Handle) -> Result<(), Failure> {
         .await
         .map_err(|e| Failure::run(format!("failed to open the workspace: {e}")))?;
     tls::ensure_certificates(&data).map_err(|e| Failure::run(format!("failed to {e}")))?;
-    let admin_token =
-        AdminToken::load_or_create(&data).map_err(|e| Failure::run(format!("{}: {e}", data.display())))?;
+    let access = Access::open(&data).await.map_err(|e| Failure::run(format!("failed to open the principals: {e}")))?;
     let instance = Instance::load_or_create(&data)?;
     let session = Session::new(Limits::default()).map_err(Failure::run)?;
-    let registry = Registry::open(&data.join("hub.sqlite"))
+    let hubs = Hubs::open(&data.join("hub.sqlite"))
         .await
         .map_err(|e| Failure::run(format!("failed to open the registry: {e}")))?;
-    let detector = Detector::new(
-        &session,
-        builtin::alert_rules().map_err(Failure::run)?,
-        builtin::recommendation_rules().map_err(Failure::run)?,
-    )
-    .await
-    .map_err(Failure::run)?;
-    let settings = Settings {
-        database: DATABASE.to_owned(),
-        workspace_id: instance.workspace_id.clone(),
-        subscription_id: instance.subscription_id.clone(),
-        resource_group: RESOURCE_GROUP.to_owned(),
-        hub_resource_id: format!(
-            "/subscriptions/{}/resourceGroups/{RESOURCE_GROUP}/providers/Microsoft.Devices/IotHubs/{HUB}",
-            instance.subscription_id
-        ),
-        store_raw_events: options.raw_events,
-    };
-    let pipeline =
-        Pipeline::start(workspaces.clone(), session.clone(), detector, settings).await.map_err(Failure::run)?;
-    let door = Arc::new(Door { registry: registry.clone(), intake: Arc::new(pipeline) });
-    let external = AllowedHosts::new(&options.external_data_host).map(|hosts| hosts as Arc<dyn ExternalReader>);
     let resources = Resources::open(&data.join("resources.sqlite"))
         .await
         .map_err(|e| Failure::run(format!("failed to open the resources: {e}")))?;
-    let collection_rules =
-        CollectionRules::open(resources, instance.subscription_id.clone()).await.map_err(Failure::run)?;
+    let collection_rules = CollectionRules::open(&resources).await.map_err(Failure::run)?;
+    let start = Start {
+        subscription: instance.subscription_id.clone(),
+        workspace_id: instance.workspace_id.clone(),
+        database: DATABASE.to_owned(),
+        stores_raw_events: options.raw_events,
+    };
+    let directory = Directory::open(resources, start).await.map_err(Failure::run)?;
+    detect::intake::create_tables(&workspaces, DATABASE).await.map_err(Failure::run)?;
+    let fleet = Arc::new(Fleet::new(workspaces.clone(), session.clone()));
+    directory
+        .apply(&hubs, &fleet, &workspaces)
+        .await
+        .map_err(|e| Failure::run(format!("failed to watch the hubs: {e}")))?;
+    let door = Arc::new(Door { hubs: hubs.clone(), intake: fleet.clone() });
+    let external = AllowedHosts::new(&options.external_data_host).map(|hosts| hosts as Arc<dyn ExternalReader>);
+    let failed = |e: listen::Error| Failure::run(format!("failed to {e}"));
+    let http = listen::bind_http(options.http).map_err(failed)?;
+    let https = listen::bind_https(options.https).map_err(failed)?;
     let services = Services {
+        access,
+        directory,
+        hubs: hubs.clone(),
+        fleet,
         collection_rules,
+        provider,
+        addresses: Addresses { http_port: http.address.port(), https_port: https.address.port(), public_url },
         workspace_id: instance.workspace_id.clone(),
         data_folder: data.canonicalize().map_err(Failure::run)?,
         workspaces: workspaces.clone(),
         queries: Queries::new(session, query_threads, external),
-        admin_token,
         default_database: DATABASE.to_owned(),
+        bounds: Bounds::default(),
     };
-    let router = server::router(Arc::new(services), registry.clone()).merge(hub::https::router(door));
-
-    let failed = |e: listen::Error| Failure::run(format!("failed to {e}"));
-    let http = listen::bind_http(options.http).map_err(failed)?;
-    let https = listen::bind_https(options.https).map_err(failed)?;
+    let router = server::router(Arc::new(services)).merge(hub::https::router(door));
+    let certificate = match (options.tls_certificate, options.tls_key) {
+        (Some(certificate), Some(key)) => listen::Certificate { certificate, key },
+        _ => listen::Certificate { certificate: data.join("server.pem"), key: data.join("server.key") },
+    };
     let endpoints = Endpoints {
         http: format!("http://{}", http.address),
         https: format!("https://localhost:{}", https.address.port()),
@@ -175,11 +229,11 @@ async fn serve(options: Options, query_threads: Handle) -> Result<(), Failure> {
         async move { listen::serve_http(http, router, &stop).await }
     });
     servers.spawn({
-        let (stop, data) = (stop.clone(), data.clone());
-        async move { listen::serve_https(https, router, &data, &stop).await }
+        let stop = stop.clone();
+        async move { listen::serve_https(https, router, certificate, &stop).await }
     });
     endpoints.save(&data).map_err(|e| Failure::run(format!("{}: {e}", data.display())))?;
-    let agent = if options.no_agent { None } else { start_agent(&data, &endpoints, &registry).await };
+    let agent = if options.no_agent { None } else { start_agent(&data, &endpoints, &hubs.of_host("")).await };
     announce(&endpoints, &data);
 
     let ended = tokio::select! {
@@ -198,6 +252,15 @@ async fn serve(options: Options, query_threads: Handle) -> Result<(), Failure> {
     while servers.join_next().await.is_some() {}
     workspaces.close().await;
     Ok(())
+}
+
+/// An address without a slash at its end; only TLS is public.
+fn checked_url(url: &str) -> Result<String, Failure> {
+    let url = url.trim_end_matches('/');
+    match url.strip_prefix("https://").is_some_and(|host| !host.is_empty() && !host.contains('/')) {
+        true => Ok(url.to_owned()),
+        false => Err(Failure::usage(format!("'{url}' is no address of the form https://host[:port]"))),
+    }
 }
 
 /// Makes the data folder one that only its owner may look into: it holds keys, tokens and what devices report.

@@ -36,6 +36,9 @@ pub enum Error {
     /// Another process has the folder open.
     #[error("{0} is in use by another process")]
     InUse(PathBuf),
+    /// A table whose rows nobody may change; the payload is its name.
+    #[error("the rows of '{0}' are kept as they are: nobody changes, removes or adds to them")]
+    AppendOnly(String),
     /// The rows of one request take too much room; send fewer at once.
     #[error("the rows take {bytes} bytes, at most {bytes_max} are taken at once")]
     TooLarge { bytes: usize, bytes_max: usize },

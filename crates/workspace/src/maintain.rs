@@ -255,6 +255,7 @@ impl Workspaces {
         E: From<Error>,
     {
         let name = self.shared().resolve(table).to_owned();
+        self.check_changeable(database, &name)?;
         let state = self.shared().get(database, &name)?;
         let _rewriting = state.rewriting.lock().await;
         state.flush().await?;

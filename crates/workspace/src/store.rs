@@ -68,6 +68,8 @@ pub struct Options {
     pub waiting_bytes_max: usize,
     /// A name that queries may put before a table's own, as `Solution.Table`.
     pub solution: Option<String>,
+    /// Tables, by database and name, whose rows nobody can change or remove: they go by age alone.
+    pub append_only: Vec<(String, String)>,
 }
 
 impl Default for Options {
@@ -83,6 +85,7 @@ impl Default for Options {
             waiting_bytes_max: default_bytes_max(),
             cache_bytes: memory_bytes() / CACHE_SHARE,
             solution: None,
+            append_only: Vec::new(),
         }
     }
 }
@@ -439,6 +442,7 @@ impl Workspaces {
     /// Puts the columns of a table into another order, and adds to them. A column left out is an error: its rows would
     /// be lost.
     pub async fn alter_table(&self, database: &str, schema: &TableSchema) -> Result<Vec<Column>> {
+        self.check_changeable(database, &schema.name)?;
         let mut catalog = self.inner.catalog.lock().await;
         let known = self.columns(database, &schema.name)?;
         for (i, column) in schema.columns.iter().enumerate() {
@@ -557,8 +561,47 @@ impl Workspaces {
         Ok(is_known)
     }
 
+    /// Whether only the program itself adds rows to a table, and nobody changes them.
+    pub fn is_append_only(&self, database: &str, table: &str) -> bool {
+        let table = self.inner.tables.resolve(table);
+        self.inner.tables.options.append_only.iter().any(|(d, t)| d == database && t == table)
+    }
+
+    /// That others than the program itself may change the rows of a table.
+    pub fn check_changeable(&self, database: &str, table: &str) -> Result<()> {
+        match self.is_append_only(database, table) {
+            true => Err(Error::AppendOnly(table.to_owned())),
+            false => Ok(()),
+        }
+    }
+
+    /// Drops a database with all that is in it; false when there is none.
+    pub async fn drop_database(&self, name: &str) -> Result<bool> {
+        if let Some((_, table)) = self.inner.tables.options.append_only.iter().find(|(database, _)| database == name) {
+            return Err(Error::AppendOnly(table.clone()));
+        }
+        for (table, _) in self.inner.tables.of_database(name) {
+            self.drop_table(name, &table).await?;
+        }
+        let mut catalog = self.inner.catalog.lock().await;
+        if !catalog.databases.contains_key(name) {
+            return Ok(false);
+        }
+        // A table that was made in between goes with it: its folder is one that no catalog names.
+        self.change(&mut catalog, |c| drop(c.databases.remove(name)))?;
+        let dropped = self.inner.tables.databases.write().remove(name).unwrap_or_default();
+        self.inner.tables.functions.write().remove(name);
+        self.inner.tables.quotas.write().remove(name);
+        for state in dropped.into_values() {
+            state.delta.lock().await.take();
+            unlink_later(table_folder(&self.inner.folder, name, &state.folder));
+        }
+        Ok(true)
+    }
+
     /// Drops a table and its files; false when there is none.
     pub async fn drop_table(&self, database: &str, table: &str) -> Result<bool> {
+        self.check_changeable(database, table)?;
         let mut catalog = self.inner.catalog.lock().await;
         let Ok(state) = self.inner.tables.get(database, table) else { return Ok(false) };
         self.change(&mut catalog, |c| {

@@ -89,36 +89,105 @@ impl Groups {
     /// The memory held, in bytes.
     pub fn size(&self) -> usize {
         let keys: usize = self.keys.iter().map(Values::size).sum();
-        keys + self.pairs.iter().map(|pairs| pairs.members.capacity() * 32).sum::<usize>()
+        keys + self.pairs.iter().map(Pairs::size).sum::<usize>()
     }
 }
 
+/// A table of all pairs that there can be has at most so many places; beyond, pairs are looked up by their hashes.
+const PLACES_MAX: usize = 1 << 20;
+
 /// Pairs of numbers, each with a number.
-#[derive(Default)]
 struct Pairs {
-    numbers: HashMap<u64, u32, RandomState>,
+    /// The pair of each number.
     members: Vec<(u32, u32)>,
+    numbers: PairNumbers,
+}
+
+enum PairNumbers {
+    /// By place: the left number's row, of a width that is a power of two, and the right one's column.
+    Table {
+        width_bits: u32,
+        places: Vec<u32>,
+    },
+    Hashed(HashMap<u64, u32, RandomState>),
+}
+
+impl Default for Pairs {
+    fn default() -> Pairs {
+        Pairs { members: Vec::new(), numbers: PairNumbers::Table { width_bits: 0, places: Vec::new() } }
+    }
 }
 
 impl Pairs {
     /// Replaces each number in `left` by that of its pair with the one in `right`.
     fn number(&mut self, left: &mut [usize], right: &[u32]) {
-        let mut last = None;
-        for (left, right) in left.iter_mut().zip(right) {
-            let pair = ((*left as u64) << 32) | u64::from(*right);
-            *left = match last {
-                Some((same, number)) if same == pair => number,
-                _ => {
-                    let members = &mut self.members;
-                    let number = *self.numbers.entry(pair).or_insert_with(|| {
-                        members.push(((pair >> 32) as u32, *right));
-                        (members.len() - 1) as u32
-                    });
-                    last = Some((pair, number as usize));
-                    number as usize
+        self.make_room(left, right);
+        let members = &mut self.members;
+        match &mut self.numbers {
+            PairNumbers::Table { width_bits, places } => {
+                for (left, right) in left.iter_mut().zip(right) {
+                    let place = &mut places[(*left << *width_bits) + *right as usize];
+                    if *place == UNMET {
+                        *place = members.len() as u32;
+                        members.push((*left as u32, *right));
+                    }
+                    *left = *place as usize;
                 }
-            };
+            }
+            PairNumbers::Hashed(numbers) => {
+                let mut last = None;
+                for (left, right) in left.iter_mut().zip(right) {
+                    let pair = ((*left as u64) << 32) | u64::from(*right);
+                    *left = match last {
+                        Some((same, number)) if same == pair => number,
+                        _ => {
+                            let number = *numbers.entry(pair).or_insert_with(|| {
+                                members.push(((pair >> 32) as u32, *right));
+                                (members.len() - 1) as u32
+                            });
+                            last = Some((pair, number as usize));
+                            number as usize
+                        }
+                    };
+                }
+            }
         }
+    }
+
+    /// Makes the table large enough for the numbers that come, or gives it up.
+    fn make_room(&mut self, left: &[usize], right: &[u32]) {
+        let PairNumbers::Table { width_bits, places } = &mut self.numbers else { return };
+        let rows = left.iter().max().map_or(0, |largest| largest + 1);
+        let columns = right.iter().max().map_or(0, |largest| *largest as usize + 1);
+        let bits = columns.next_power_of_two().trailing_zeros().max(*width_bits);
+        // Doubling keeps the growing of rows cheap.
+        let wanted = rows << bits;
+        if wanted > PLACES_MAX {
+            let numbered = self.members.iter().zip(0u32..);
+            let hashed = numbered.map(|((left, right), number)| ((u64::from(*left) << 32) | u64::from(*right), number));
+            self.numbers = PairNumbers::Hashed(hashed.collect());
+            return;
+        }
+        if bits > *width_bits {
+            let rows_so_far = places.len() >> *width_bits;
+            *places = vec![UNMET; (rows_so_far.max(rows) << bits).min(PLACES_MAX)];
+            *width_bits = bits;
+            for ((left, right), number) in self.members.iter().zip(0u32..) {
+                places[((*left as usize) << bits) + *right as usize] = number;
+            }
+        }
+        if wanted > places.len() {
+            places.resize(wanted.next_power_of_two().min(PLACES_MAX), UNMET);
+        }
+    }
+
+    /// The memory held, in bytes.
+    fn size(&self) -> usize {
+        let numbers = match &self.numbers {
+            PairNumbers::Table { places, .. } => places.capacity() * size_of::<u32>(),
+            PairNumbers::Hashed(numbers) => numbers.capacity() * 24,
+        };
+        numbers + self.members.capacity() * size_of::<(u32, u32)>()
     }
 }
 
@@ -202,12 +271,16 @@ impl Values {
         };
         // Each value is looked up when the first row has it.
         let mut known = vec![UNMET; values.len()];
+        let texts = values.as_string_view_opt();
         for key in keys.values() {
-            let known = &mut known[*key as usize];
-            if *known == UNMET {
-                self.number_all(&values.slice(*key as usize, 1), |number| *known = number)?;
+            let at = *key as usize;
+            if known[at] == UNMET {
+                match texts {
+                    Some(texts) => known[at] = self.number_of_text(texts.is_valid(at).then(|| texts.value(at))),
+                    None => self.number_all(&values.slice(at, 1), |number| known[at] = number)?,
+                }
             }
-            out.push(*known);
+            out.push(known[at]);
         }
         Ok(())
     }
@@ -264,6 +337,32 @@ mod tests {
     use super::super::encoded;
     use super::*;
     use datafusion::arrow::array::StringViewArray;
+
+    #[test]
+    fn pairs_have_the_same_numbers_however_they_are_looked_up() {
+        let mut random = 7u64;
+        let mut next = |below: u64| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (random >> 33) % below
+        };
+        let mut pairs = Pairs::default();
+        let mut known: HashMap<(usize, u32), usize> = HashMap::new();
+        // Few at first, which fit a table that grows both ways; then too many for one.
+        for (lefts, rights) in [(3, 2), (3, 9), (400, 9), (400, 300), (5000, 3000), (9, 2)] {
+            let left: Vec<usize> = (0..1000).map(|_| next(lefts) as usize).collect();
+            let right: Vec<u32> = (0..1000).map(|_| next(rights) as u32).collect();
+            let mut numbers = left.clone();
+            pairs.number(&mut numbers, &right);
+            for ((left, right), number) in left.into_iter().zip(right).zip(numbers) {
+                let count = known.len();
+                assert_eq!(*known.entry((left, right)).or_insert(count), number);
+                assert_eq!(pairs.members[number], (left as u32, right));
+            }
+        }
+        assert!(matches!(pairs.numbers, PairNumbers::Hashed(_)), "the last ones need hashes");
+        let mut none: Vec<usize> = Vec::new();
+        Pairs::default().number(&mut none, &[]);
+    }
 
     #[test]
     fn groups_are_those_of_the_values_however_they_are_held() {

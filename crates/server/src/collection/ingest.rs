@@ -6,6 +6,8 @@ use super::transform::{self, Transformed};
 use crate::Services;
 use crate::azure_error::AzureError;
 use crate::ingestion::{self, Refused};
+use crate::requester::Requester;
+use access::role::SEND_TELEMETRY;
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use axum::body::{Body, BodyDataStream};
@@ -19,11 +21,12 @@ use workspace::{Append, format};
 pub(super) async fn ingest(
     State(services): State<Arc<Services>>,
     Path((rule, stream)): Path<(String, String)>,
+    requester: Requester,
     headers: HeaderMap,
     body: Body,
 ) -> Result<StatusCode, AzureError> {
     let mut body = body.into_data_stream();
-    let taken = take(&services, &rule, &stream, &headers, &mut body).await;
+    let taken = take(&services, &requester, &rule, &stream, &headers, &mut body).await;
     if taken.is_err() {
         ingestion::pass_over(&mut body).await;
     }
@@ -32,18 +35,18 @@ pub(super) async fn ingest(
 
 async fn take(
     services: &Services,
+    requester: &Requester,
     rule: &str,
     stream: &str,
     headers: &HeaderMap,
     body: &mut BodyDataStream,
 ) -> Result<(), AzureError> {
-    if !services.admin_token.admits(headers) {
-        return Err(AzureError::unauthorized());
-    }
+    requester.may_below(SEND_TELEMETRY, &services.directory.subscription_id())?;
     let missing = || {
         AzureError::not_found("NotFound", format!("there is no data collection rule with the immutable id '{rule}'"))
     };
     let rule = services.collection_rules.get(rule).ok_or_else(missing)?;
+    requester.may(SEND_TELEMETRY, &rule.id.to_string())?;
     let flows: Vec<_> = rule.flows_of(stream).collect();
     if flows.is_empty() {
         let message = format!("the stream '{stream}' is in no data flow of the rule '{}'", rule.immutable_id);
@@ -93,6 +96,9 @@ async fn take(
             Ok((table, batch))
         };
         let tables = tables.into_iter().map(merge).collect::<Result<Vec<_>, _>>()?;
+        for (table, _) in &tables {
+            workspaces.check_changeable(&database, table)?;
+        }
         match taken.take() {
             Some(taken) => drop(taken.store(workspaces, &database, tables, Vec::new()).await?),
             None => drop(workspaces.append(Append { database, tables, ids: Vec::new() }).await?),

@@ -1,6 +1,8 @@
 //! Data collection: rules that say what streams of records look like and where they go ([`rules`]), and the Logs
-//! Ingestion interface that takes such records ([`ingest`]).
+//! Ingestion interface that takes such records ([`ingest`]); and the older interface for records without rules
+//! ([`collector`]). Rules are made through the management interface.
 
+mod collector;
 mod ingest;
 mod rules;
 mod transform;
@@ -9,12 +11,12 @@ pub use rules::CollectionRules;
 
 use crate::Services;
 use axum::Router;
-use axum::routing::{any, post};
+use axum::routing::post;
 use std::sync::Arc;
 
 pub(crate) fn router(services: Arc<Services>) -> Router {
     Router::new()
         .route("/dataCollectionRules/{rule}/streams/{stream}", post(ingest::ingest))
-        .route("/subscriptions/{*rest}", any(rules::manage))
+        .route("/api/logs", post(collector::collect))
         .with_state(services)
 }

@@ -1,53 +1,72 @@
-//! Data collection rules as resources: making, showing, changing and removing them.
+//! Data collection rules, by what senders name them by, and whether a rule can work.
 
 use super::transform::{self, Transformed};
 use crate::Services;
-use crate::azure_error::AzureError;
-use axum::Json;
-use axum::body::Bytes;
-use axum::extract::{Path, State};
-use axum::http::{HeaderMap, Method, StatusCode};
-use axum::response::{IntoResponse, Response};
 use engine::Column;
 use parking_lot::RwLock;
 use resources::collection_rule::{CollectionRule, Flow, TYPE};
-use resources::{Resource, ResourceId, Resources};
-use serde_json::{Value, json};
+use resources::{ResourceId, Resources};
+use serde_json::Value;
 use std::collections::HashMap;
+use std::ops::Deref;
 use std::sync::Arc;
 
-/// The only resource group so far.
-const GROUP: &str = "default";
+/// A rule and where it is among the resources.
+pub(crate) struct KnownRule {
+    pub id: ResourceId,
+    rule: CollectionRule,
+}
 
-/// All rules, by what senders name them by. Cheap to clone.
+impl Deref for KnownRule {
+    type Target = CollectionRule;
+
+    fn deref(&self) -> &CollectionRule {
+        &self.rule
+    }
+}
+
+/// All rules. Cheap to clone.
 #[derive(Clone)]
 pub struct CollectionRules {
-    resources: Resources,
-    subscription: String,
-    rules: Arc<RwLock<HashMap<String, Arc<CollectionRule>>>>,
+    /// By immutable id, in small letters.
+    rules: Arc<RwLock<HashMap<String, Arc<KnownRule>>>>,
 }
 
 impl CollectionRules {
     /// Reads the rules that are kept.
-    pub async fn open(resources: Resources, subscription: String) -> Result<CollectionRules, resources::Error> {
+    pub async fn open(resources: &Resources) -> Result<CollectionRules, resources::Error> {
+        let rules = CollectionRules { rules: Arc::default() };
+        rules.read_again(resources).await?;
+        Ok(rules)
+    }
+
+    pub(crate) async fn read_again(&self, resources: &Resources) -> Result<(), resources::Error> {
         let mut rules = HashMap::new();
         for resource in resources.of_type(TYPE).await? {
             match read(&resource.body) {
-                Ok(rule) => drop(rules.insert(rule.immutable_id.clone(), Arc::new(rule))),
+                Ok(rule) => {
+                    let key = rule.immutable_id.to_lowercase();
+                    rules.insert(key, Arc::new(KnownRule { id: resource.id, rule }));
+                }
                 Err(problem) => tracing::error!(id = %resource.id, problem, "a data collection rule cannot be read"),
             }
         }
-        Ok(CollectionRules { resources, subscription, rules: Arc::new(RwLock::new(rules)) })
-    }
-
-    /// The store that rules are kept in.
-    pub fn resources(&self) -> &Resources {
-        &self.resources
+        *self.rules.write() = rules;
+        Ok(())
     }
 
     /// The rule that senders name so.
-    pub fn get(&self, immutable_id: &str) -> Option<Arc<CollectionRule>> {
+    pub(crate) fn get(&self, immutable_id: &str) -> Option<Arc<KnownRule>> {
         self.rules.read().get(&immutable_id.to_lowercase()).cloned()
+    }
+
+    pub(crate) fn insert(&self, id: ResourceId, rule: CollectionRule) {
+        let key = rule.immutable_id.to_lowercase();
+        self.rules.write().insert(key, Arc::new(KnownRule { id, rule }));
+    }
+
+    pub(crate) fn remove(&self, immutable_id: &str) {
+        self.rules.write().remove(&immutable_id.to_lowercase());
     }
 }
 
@@ -56,142 +75,17 @@ fn read(body: &Value) -> Result<CollectionRule, String> {
     CollectionRule::read(&body["properties"], immutable_id)
 }
 
-/// Everything below `/subscriptions/`. Paths compare without regard to case.
-pub(super) async fn manage(
-    State(services): State<Arc<Services>>,
-    method: Method,
-    Path(path): Path<String>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<Response, AzureError> {
-    if !services.admin_token.admits(&headers) {
-        return Err(AzureError::unauthorized());
-    }
-    let rules = &services.collection_rules;
-    let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
-    if !parts.first().is_some_and(|subscription| subscription.eq_ignore_ascii_case(&rules.subscription)) {
-        let message = format!("there is no subscription '{}'", parts.first().unwrap_or(&""));
-        return Err(AzureError::not_found("SubscriptionNotFound", message));
-    }
-    if let Some(id) = ResourceId::parse(&format!("subscriptions/{path}")).filter(|id| id.is_of(TYPE)) {
-        check_group(&id.group)?;
-        return match method {
-            Method::GET => show(rules, &id).await,
-            Method::PUT => put(&services, &id, &body).await,
-            Method::PATCH => patch(rules, &id, &body).await,
-            Method::DELETE => delete(rules, &id).await,
-            _ => Err(AzureError::new(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "MethodNotAllowed",
-                "GET, PUT, PATCH and DELETE are",
-            )),
-        };
-    }
-    // Lists, of the subscription or of a group.
-    let tail: Vec<String> = parts.iter().skip(1).map(|part| part.to_lowercase()).collect();
-    let tail: Vec<&str> = tail.iter().map(String::as_str).collect();
-    let kind = match tail.as_slice() {
-        ["providers", namespace, kind] => Some(format!("{namespace}/{kind}")),
-        ["resourcegroups", group, "providers", namespace, kind] => {
-            check_group(group)?;
-            Some(format!("{namespace}/{kind}"))
+impl Services {
+    /// Tries a rule without records: all its tables are there, and what it makes fits them.
+    pub(crate) async fn check_collection_rule(&self, rule: &CollectionRule) -> Result<(), String> {
+        for (at, flow) in rule.flows.iter().enumerate() {
+            let at = |problem: String| format!("properties.dataFlows[{at}]: {problem}");
+            check_flow(self, rule, flow).await.map_err(at)?;
         }
-        _ => None,
-    };
-    if kind.is_some_and(|kind| kind.eq_ignore_ascii_case(TYPE)) && method == Method::GET {
-        let all = rules.resources.of_type(TYPE).await?;
-        let value: Vec<Value> = all.iter().map(describe).collect();
-        return Ok(Json(json!({ "value": value })).into_response());
-    }
-    Err(AzureError::not_found("NotFound", format!("there is nothing at /subscriptions/{path}")))
-}
-
-fn check_group(group: &str) -> Result<(), AzureError> {
-    match group.eq_ignore_ascii_case(GROUP) {
-        true => Ok(()),
-        false => Err(AzureError::not_found("ResourceGroupNotFound", format!("there is no resource group '{group}'"))),
+        Ok(())
     }
 }
 
-/// A resource as it is shown.
-fn describe(resource: &Resource) -> Value {
-    let mut shown = resource.body.clone();
-    shown["id"] = json!(resource.id.to_string());
-    shown["name"] = json!(resource.id.name);
-    shown["type"] = json!(TYPE);
-    shown
-}
-
-async fn found(rules: &CollectionRules, id: &ResourceId) -> Result<Resource, AzureError> {
-    let missing = || AzureError::not_found("ResourceNotFound", format!("there is no resource '{id}'"));
-    rules.resources.get(id).await?.ok_or_else(missing)
-}
-
-async fn show(rules: &CollectionRules, id: &ResourceId) -> Result<Response, AzureError> {
-    Ok(Json(describe(&found(rules, id).await?)).into_response())
-}
-
-async fn put(services: &Services, id: &ResourceId, body: &[u8]) -> Result<Response, AzureError> {
-    let rules = &services.collection_rules;
-    let mut body = object(body)?;
-    let known = rules.resources.get(id).await?;
-    let immutable_id = match &known {
-        Some(known) => known.body["properties"]["immutableId"].as_str().unwrap_or_default().to_owned(),
-        None => format!("dcr-{}", uuid::Uuid::new_v4().simple()),
-    };
-    let wrong = |problem: String| {
-        AzureError::bad_request("InvalidPayload", format!("Data collection rule is invalid: {problem}"))
-    };
-    if !body["properties"].is_object() {
-        return Err(wrong("it has no properties".to_owned()));
-    }
-    let properties = &mut body["properties"];
-    properties["immutableId"] = json!(immutable_id);
-    properties["provisioningState"] = json!("Succeeded");
-    let rule = CollectionRule::read(&body["properties"], &immutable_id).map_err(wrong)?;
-    for (at, flow) in rule.flows.iter().enumerate() {
-        check_flow(services, &rule, flow)
-            .await
-            .map_err(|problem| wrong(format!("properties.dataFlows[{at}]: {problem}")))?;
-    }
-    for member in ["id", "name", "type"] {
-        body.as_object_mut().map(|body| body.remove(member));
-    }
-    let is_new = rules.resources.put(id, &body).await?;
-    rules.rules.write().insert(immutable_id, Arc::new(rule));
-    let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
-    Ok((status, Json(describe(&found(rules, id).await?))).into_response())
-}
-
-/// Tags are what can be changed of a rule without naming the rest.
-async fn patch(rules: &CollectionRules, id: &ResourceId, body: &[u8]) -> Result<Response, AzureError> {
-    let change = object(body)?;
-    let mut resource = found(rules, id).await?;
-    if let Some(other) = change.as_object().into_iter().flatten().map(|(name, _)| name).find(|name| *name != "tags") {
-        let message = format!("'{other}' cannot be changed by itself; only tags can: use PUT");
-        return Err(AzureError::bad_request("InvalidPayload", message));
-    }
-    resource.body["tags"] = change["tags"].clone();
-    rules.resources.put(id, &resource.body).await?;
-    show(rules, id).await
-}
-
-async fn delete(rules: &CollectionRules, id: &ResourceId) -> Result<Response, AzureError> {
-    let Some(resource) = rules.resources.get(id).await? else { return Ok(StatusCode::NO_CONTENT.into_response()) };
-    rules.resources.delete(id).await?;
-    if let Some(immutable_id) = resource.body["properties"]["immutableId"].as_str() {
-        rules.rules.write().remove(immutable_id);
-    }
-    Ok(StatusCode::OK.into_response())
-}
-
-fn object(body: &[u8]) -> Result<Value, AzureError> {
-    let wrong = |problem: String| AzureError::bad_request("InvalidRequestContent", problem);
-    let value: Value = serde_json::from_slice(body).map_err(|error| wrong(format!("the body is no JSON: {error}")))?;
-    if value.is_object() { Ok(value) } else { Err(wrong("the body is no JSON object".to_owned())) }
-}
-
-/// Tries a flow without records: all its tables are there, and what it makes fits them.
 async fn check_flow(services: &Services, rule: &CollectionRule, flow: &Flow) -> Result<(), String> {
     if let Some(text) = &flow.transform {
         transform::check(text).map_err(|problem| format!("transformKql: {problem}"))?;

@@ -3,6 +3,7 @@
 
 use crate::ingestion::Refused;
 use crate::queries::Failed;
+use crate::requester::Denied;
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -67,12 +68,6 @@ impl KustoError {
         }
     }
 
-    pub fn unauthorized() -> KustoError {
-        let message = "the request carries no valid token; send Authorization: Bearer with the text of the file admin-token in the data folder";
-        let exception = "Kusto.Data.Exceptions.KustoUnauthorizedException";
-        KustoError::new(StatusCode::UNAUTHORIZED, "Unauthorized", exception, message.to_owned())
-    }
-
     pub fn internal(message: impl Into<String>) -> KustoError {
         let exception = "Kusto.Data.Exceptions.KustoServiceException";
         let status = StatusCode::INTERNAL_SERVER_ERROR;
@@ -133,8 +128,8 @@ impl KustoError {
 
     pub fn workspace(error: &workspace::Error) -> KustoError {
         use workspace::Error::{
-            BadBatch, BadColumn, BadFunction, BadName, ColumnType, DiskFull, NoDatabase, NoFunction, NoTable,
-            Overloaded, QuotaReached, TooLarge,
+            AppendOnly, BadBatch, BadColumn, BadFunction, BadName, ColumnType, DiskFull, NoDatabase, NoFunction,
+            NoTable, Overloaded, QuotaReached, TooLarge,
         };
         match error {
             NoTable(name) => KustoError::not_found(name, "Table"),
@@ -145,6 +140,7 @@ impl KustoError {
             | BadColumn(_)
             | BadBatch(_)
             | ColumnType { .. }
+            | AppendOnly(_)
             | TooLarge { .. } => KustoError::bad_request(error.to_string()),
             Overloaded => KustoError::too_busy(error.to_string()),
             QuotaReached { .. } => {
@@ -167,6 +163,20 @@ impl From<Refused> for KustoError {
             Refused::Workspace(error) => KustoError::workspace(&error),
             Refused::Stopped(message) => KustoError::internal(message),
         }
+    }
+}
+
+impl From<Denied> for KustoError {
+    fn from(denied: Denied) -> KustoError {
+        let (status, message) = (denied.status(), denied.message());
+        let (code, exception) = match denied {
+            Denied::Unknown => ("Unauthorized", "Kusto.Data.Exceptions.KustoUnauthorizedException"),
+            Denied::Forbidden { .. } => {
+                ("Forbidden", "Kusto.Common.Svc.Exceptions.UnauthorizedDatabaseAccessException")
+            }
+            Denied::TooMany(_) => return KustoError::too_busy(message),
+        };
+        KustoError::new(status, code, exception, message)
     }
 }
 

@@ -8,6 +8,8 @@ use super::error::KustoError;
 use super::response::{self, Table, text};
 use crate::Services;
 use crate::ingestion::{self, Refused, Stored};
+use crate::requester::Requester;
+use access::role::INGEST;
 use axum::body::{Body, BodyDataStream};
 use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
@@ -36,11 +38,12 @@ pub(super) async fn ingest(
     State(services): State<Arc<Services>>,
     Path((database, table)): Path<(String, String)>,
     Query(options): Query<Options>,
+    requester: Requester,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, KustoError> {
     let mut body = body.into_data_stream();
-    let taken = take(&services, database, table, options, &headers, &mut body).await;
+    let taken = take(&services, &requester, database, table, options, &headers, &mut body).await;
     if taken.is_err() {
         ingestion::pass_over(&mut body).await;
     }
@@ -59,15 +62,14 @@ pub(super) async fn ingest(
 
 async fn take(
     services: &Services,
+    requester: &Requester,
     database: String,
     table: String,
     options: Options,
     headers: &HeaderMap,
     body: &mut BodyDataStream,
 ) -> Result<Stored, KustoError> {
-    if !services.admin_token.admits(headers) {
-        return Err(KustoError::unauthorized());
-    }
+    requester.may(INGEST, &services.directory.workspace(&database).to_string())?;
     let workspaces = &services.workspaces;
     let failed = |error: workspace::Error| KustoError::workspace(&error);
     let columns = workspaces.columns(&database, &table).map_err(failed)?;

@@ -4,12 +4,12 @@ mod command;
 pub mod error;
 mod frames;
 mod ingest;
-mod query;
+pub(crate) mod query;
 pub(crate) mod response;
 
 use crate::Services;
-use axum::extract::DefaultBodyLimit;
-use axum::http::{HeaderMap, header};
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::HeaderMap;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde_json::{Value, json};
@@ -34,14 +34,14 @@ pub(crate) fn router(services: Arc<Services>) -> Router {
 
 /// `GET /v1/rest/auth/metadata`: where a client signs in, for anybody. All members are needed; the host is the one that
 /// the client knows.
-async fn auth_metadata(headers: HeaderMap) -> Json<Value> {
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
+async fn auth_metadata(State(services): State<Arc<Services>>, headers: HeaderMap) -> Json<Value> {
+    let base = services.https_address(&headers);
     Json(json!({ "AzureAD": {
-        "LoginEndpoint": format!("https://{host}"),
+        "LoginEndpoint": base,
         "LoginMfaRequired": false,
         "KustoClientAppId": "db662dc1-0cfe-4e1c-a843-19a68e65be58",
         "KustoClientRedirectUri": "http://localhost",
         "KustoServiceResourceId": "https://kusto.kusto.windows.net",
-        "FirstPartyAuthorityUrl": format!("https://{host}/adfs"),
+        "FirstPartyAuthorityUrl": format!("{base}/adfs"),
     }}))
 }

@@ -5,11 +5,15 @@ use super::frames::Frames;
 use super::{command, response};
 use crate::Services;
 use crate::queries::Properties;
+use crate::requester::Requester;
+use access::Means;
+use access::role::QUERY;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use engine::Caller;
+use engine::catalog::Catalog;
 use futures::{StreamExt, stream};
 use serde::Deserialize;
 use std::convert::Infallible;
@@ -26,10 +30,13 @@ struct Request {
     properties: serde_json::Value,
 }
 
-fn request(services: &Services, headers: &HeaderMap, body: &[u8]) -> Result<(String, String, Properties), KustoError> {
-    if !services.admin_token.admits(headers) {
-        return Err(KustoError::unauthorized());
-    }
+fn request(
+    services: &Services,
+    requester: &Requester,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<(String, String, Properties), KustoError> {
+    let caller = requester.caller()?;
     let request: Request = serde_json::from_slice(body)
         .map_err(|e| KustoError::bad_request(format!("the body must be JSON with the members 'db' and 'csl': {e}")))?;
     let database = request.db.filter(|d| !d.is_empty()).unwrap_or_else(|| services.default_database.clone());
@@ -39,7 +46,7 @@ fn request(services: &Services, headers: &HeaderMap, body: &[u8]) -> Result<(Str
         properties.add_statements(&request.csl).map_err(bad_option)?;
     }
     properties.client_request_id = client_request_id(headers);
-    properties.caller = caller(headers);
+    properties.caller = Caller { principal: principal(caller), endpoint: host(headers) };
     Ok((database, request.csl, properties))
 }
 
@@ -52,10 +59,27 @@ fn is_command(text: &str) -> bool {
     rest.starts_with('.')
 }
 
-/// Who asks: whoever has the administrator's token, which is all that admits so far.
-fn caller(headers: &HeaderMap) -> Caller {
-    let host = headers.get(header::HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    Caller { principal: "turnstone=admin".to_owned(), endpoint: host.to_owned() }
+/// A caller as queries name it.
+pub(crate) fn principal(caller: &access::Caller) -> String {
+    match caller.means {
+        Means::AdminToken => "turnstone=admin".to_owned(),
+        Means::AccessToken => format!("aadapp={}", caller.name),
+        Means::PersonalToken | Means::Session => format!("aaduser={}", caller.name),
+    }
+}
+
+fn host(headers: &HeaderMap) -> String {
+    headers.get(header::HOST).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
+}
+
+/// The catalog for a query in a database.
+fn catalog(services: &Services, requester: &Requester, database: &str) -> Result<Arc<dyn Catalog>, KustoError> {
+    let caller = requester.may(QUERY, &services.directory.workspace(database).to_string())?;
+    let catalog = services.catalog_for(caller);
+    match catalog.has_database(database) {
+        true => Ok(catalog),
+        false => Err(KustoError::bad_request(format!("there is no database named '{database}'"))),
+    }
 }
 
 /// What the client calls its request.
@@ -73,17 +97,15 @@ fn bad_option(option: String) -> KustoError {
 /// `POST /v1/rest/query`. A text that begins with a dot is a command here too: old tools send them so.
 pub(super) async fn query(
     State(services): State<Arc<Services>>,
+    requester: Requester,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, KustoError> {
-    let (database, text, properties) = request(&services, &headers, &body)?;
+    let (database, text, properties) = request(&services, &requester, &headers, &body)?;
     if is_command(&text) {
-        return command::run(&services, &database, &text, &properties).await;
+        return command::run(&services, &requester, &database, &text, &properties).await;
     }
-    let catalog = services.workspaces.catalog();
-    if !catalog.has_database(&database) {
-        return Err(KustoError::bad_request(format!("there is no database named '{database}'")));
-    }
+    let catalog = catalog(&services, &requester, &database)?;
     let answered = services.queries.run(catalog, database, text.clone(), properties, response::QueryResult::read).await;
     answered.map(response::query).map_err(|failed| KustoError::failed(failed, &text))
 }
@@ -94,17 +116,15 @@ const PARTS_MAX: usize = 8;
 /// `POST /v2/rest/query`: the answer in frames, which begins before the query ends.
 pub(super) async fn query_in_frames(
     State(services): State<Arc<Services>>,
+    requester: Requester,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, KustoError> {
-    let (database, text, properties) = request(&services, &headers, &body)?;
+    let (database, text, properties) = request(&services, &requester, &headers, &body)?;
     if is_command(&text) {
         return Err(KustoError::bad_request("a command begins with a dot; send commands to /v1/rest/mgmt"));
     }
-    let catalog = services.workspaces.catalog();
-    if !catalog.has_database(&database) {
-        return Err(KustoError::bad_request(format!("there is no database named '{database}'")));
-    }
+    let catalog = catalog(&services, &requester, &database)?;
     let (sink, mut parts) = mpsc::channel(PARTS_MAX);
     let (failing, failed) = oneshot::channel();
     let frames = Frames::new(sink, properties.limits, properties.client_request_id.clone());
@@ -141,9 +161,10 @@ pub(super) async fn query_in_frames(
 /// `POST /v1/rest/mgmt`.
 pub(super) async fn manage(
     State(services): State<Arc<Services>>,
+    requester: Requester,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, KustoError> {
-    let (database, text, properties) = request(&services, &headers, &body)?;
-    command::run(&services, &database, &text, &properties).await
+    let (database, text, properties) = request(&services, &requester, &headers, &body)?;
+    command::run(&services, &requester, &database, &text, &properties).await
 }

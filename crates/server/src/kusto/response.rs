@@ -9,7 +9,7 @@ use kql::Type;
 use std::fmt::Write as _;
 
 /// The .NET name of a type, which older clients read.
-pub(crate) fn data_type(of: Type) -> &'static str {
+fn data_type(of: Type) -> &'static str {
     match of {
         Type::Bool => "SByte",
         Type::Int => "Int32",
@@ -117,6 +117,12 @@ impl Table {
 }
 
 fn respond(tables: &[(String, Table)]) -> Response {
+    let mut response = text_of(tables).into_response();
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+fn text_of(tables: &[(String, Table)]) -> String {
     let mut body = String::from("{\"Tables\":[");
     for (i, (name, table)) in tables.iter().enumerate() {
         if i > 0 {
@@ -125,9 +131,7 @@ fn respond(tables: &[(String, Table)]) -> Response {
         table.write(name, &mut body);
     }
     body.push_str("]}");
-    let mut response = body.into_response();
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
+    body
 }
 
 /// The answer of a command: one table.
@@ -136,7 +140,7 @@ pub(super) fn command(table: Table) -> Response {
 }
 
 /// One result of a query, with what became of it.
-pub(super) struct QueryResult {
+pub(crate) struct QueryResult {
     name: Option<String>,
     visualization: Option<Visualization>,
     table: Table,
@@ -173,6 +177,15 @@ pub(crate) fn cut_off(count: usize, limits: Limits) -> String {
 /// The answer of a query: its results, then their properties, the status and a table of contents. Where a result is
 /// incomplete, its last row is an object that says so, and so does the status.
 pub(super) fn query(results: Vec<QueryResult>) -> Response {
+    respond(&tables_of(results))
+}
+
+/// The body of [`query`].
+pub(crate) fn query_text(results: Vec<QueryResult>) -> String {
+    text_of(&tables_of(results))
+}
+
+fn tables_of(results: Vec<QueryResult>) -> Vec<(String, Table)> {
     let mut tables: Vec<(String, Table)> = Vec::new();
     let mut contents = Table::new(&[
         ("Ordinal", Type::Long),
@@ -202,7 +215,7 @@ pub(super) fn query(results: Vec<QueryResult>) -> Response {
     list(tables.len(), "QueryStatus", "QueryStatus");
     tables.push((format!("Table_{}", tables.len()), status(&failures)));
     tables.push((format!("Table_{}", tables.len()), contents));
-    respond(&tables)
+    tables
 }
 
 fn status(failures: &[String]) -> Table {

@@ -1,6 +1,7 @@
 //! Errors in the shape of Log Analytics. Clients report the innermost message.
 
 use crate::queries::Failed;
+use crate::requester::Denied;
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -23,10 +24,6 @@ impl LogsError {
 
     pub fn bad_argument(message: impl Into<String>) -> LogsError {
         LogsError::new(StatusCode::BAD_REQUEST, "BadArgumentError", message)
-    }
-
-    pub fn unauthorized() -> LogsError {
-        LogsError::new(StatusCode::UNAUTHORIZED, "AuthorizationRequiredError", "Valid authentication was not provided")
     }
 
     pub fn no_workspace(asked: &str) -> LogsError {
@@ -104,6 +101,17 @@ impl LogsError {
             error["innererror"] = inner.clone();
         }
         json!({ "error": error })
+    }
+}
+
+impl From<Denied> for LogsError {
+    fn from(denied: Denied) -> LogsError {
+        let (status, message) = (denied.status(), denied.message());
+        match denied {
+            Denied::Unknown => LogsError::new(status, "AuthorizationRequiredError", message),
+            Denied::Forbidden { .. } => LogsError::new(status, "InsufficientAccessError", message),
+            Denied::TooMany(_) => LogsError::new(status, "TooManyRequests", message),
+        }
     }
 }
 

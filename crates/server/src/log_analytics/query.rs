@@ -1,23 +1,27 @@
 //! Queries of Log Analytics: by workspace, by resource, and many in one request.
 
 use super::error::LogsError;
+use super::response::{Part, as_tables};
+use super::together::Together;
 use super::within::Within;
-use super::{database_of, timespan, workspace_id};
+use super::{database_of, timespan};
 use crate::Services;
-use crate::kusto::response::{cut_off, visualization};
+use crate::kusto::query::principal;
+use crate::kusto::response as kusto;
 use crate::queries::{Limits, Properties};
+use crate::requester::Requester;
+use access::role::QUERY;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use engine::cells::Cells;
-use engine::{Caller, RecordBatch, Rows, json};
-use kql::{Type, datetime};
+use engine::{Caller, json};
+use kql::datetime;
 use resources::ResourceId;
+use resources::solution::WORKSPACE_TYPE;
 use serde::Deserialize;
 use serde_json::{Value, json as json_value};
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -25,8 +29,7 @@ use std::time::{Duration, Instant};
 const WAIT_MAX: Duration = Duration::from_secs(10 * 60);
 const WAIT: Duration = Duration::from_secs(3 * 60);
 const BATCH_REQUESTS_MAX: usize = 100;
-/// The type of a workspace's resource id.
-const WORKSPACE_TYPE: &str = "Microsoft.OperationalInsights/workspaces";
+const WORKSPACES_MAX: usize = 100;
 
 /// A query and what stands beside it.
 #[derive(Debug, Default, Deserialize)]
@@ -77,42 +80,46 @@ impl Preferences {
 
 pub(super) async fn post(
     State(services): State<Arc<Services>>,
+    requester: Requester,
     Path(workspace): Path<String>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, LogsError> {
-    let database = workspace_asked(&services, &headers, &workspace)?;
-    answered(&services, &database, read_body(&body)?, &headers).await
+    let database = workspace_asked(&services, &requester, &workspace)?;
+    answered(&services, &requester, &database, read_body(&body)?, &headers).await
 }
 
 pub(super) async fn get(
     State(services): State<Arc<Services>>,
+    requester: Requester,
     Path(workspace): Path<String>,
     Query(asked): Query<Asked>,
     headers: HeaderMap,
 ) -> Result<Response, LogsError> {
-    let database = workspace_asked(&services, &headers, &workspace)?;
-    answered(&services, &database, asked, &headers).await
+    let database = workspace_asked(&services, &requester, &workspace)?;
+    answered(&services, &requester, &database, asked, &headers).await
 }
 
 pub(super) async fn post_by_resource(
     State(services): State<Arc<Services>>,
+    requester: Requester,
     Path(resource): Path<String>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, LogsError> {
-    let database = resource_asked(&services, &headers, &resource)?;
-    answered(&services, &database, read_body(&body)?, &headers).await
+    let database = resource_asked(&services, &requester, &resource)?;
+    answered(&services, &requester, &database, read_body(&body)?, &headers).await
 }
 
 pub(super) async fn get_by_resource(
     State(services): State<Arc<Services>>,
+    requester: Requester,
     Path(resource): Path<String>,
     Query(asked): Query<Asked>,
     headers: HeaderMap,
 ) -> Result<Response, LogsError> {
-    let database = resource_asked(&services, &headers, &resource)?;
-    answered(&services, &database, asked, &headers).await
+    let database = resource_asked(&services, &requester, &resource)?;
+    answered(&services, &requester, &database, asked, &headers).await
 }
 
 fn read_body(body: &[u8]) -> Result<Asked, LogsError> {
@@ -120,37 +127,39 @@ fn read_body(body: &[u8]) -> Result<Asked, LogsError> {
         .map_err(|e| LogsError::bad_argument(format!("the body must be JSON with a member 'query': {e}")))
 }
 
-fn check(services: &Services, headers: &HeaderMap) -> Result<(), LogsError> {
-    let by_key = || {
-        let key = headers.get("x-api-key").and_then(|key| key.to_str().ok())?;
-        services.admin_token.is(key).then_some(())
-    };
-    if services.admin_token.admits(headers) || by_key().is_some() { Ok(()) } else { Err(LogsError::unauthorized()) }
-}
-
-fn workspace_asked(services: &Services, headers: &HeaderMap, workspace: &str) -> Result<String, LogsError> {
-    check(services, headers)?;
-    database_of(services, workspace).ok_or_else(|| LogsError::no_workspace(workspace))
+/// The workspace of that GUID or name, if the caller may query it.
+fn workspace_asked(services: &Services, requester: &Requester, workspace: &str) -> Result<String, LogsError> {
+    let found = database_of(services, workspace);
+    let scope = services.directory.workspace(found.as_deref().unwrap_or(workspace)).to_string();
+    // Whoever may not see any workspace is not told which there are.
+    match found {
+        Some(database) => requester.may(QUERY, &scope).map(|_| database).map_err(LogsError::from),
+        None => {
+            requester.may_below(QUERY, &services.directory.subscription_id())?;
+            Err(LogsError::no_workspace(workspace))
+        }
+    }
 }
 
 /// The workspace of `{subscription}/…/workspaces/{name}/query`, with or without `api` before `query`.
-fn resource_asked(services: &Services, headers: &HeaderMap, path: &str) -> Result<String, LogsError> {
-    check(services, headers)?;
+fn resource_asked(services: &Services, requester: &Requester, path: &str) -> Result<String, LogsError> {
+    requester.is_somebody(QUERY)?;
     let path = path.strip_suffix("/query").ok_or_else(LogsError::no_path)?;
     let path = path.strip_suffix("/api").unwrap_or(path);
     let id = ResourceId::parse(&format!("subscriptions/{path}")).filter(|id| id.is_of(WORKSPACE_TYPE));
     let id = id.ok_or_else(LogsError::no_path)?;
-    database_of(services, &id.name).ok_or_else(|| LogsError::no_workspace(&id.name))
+    workspace_asked(services, requester, &id.name)
 }
 
 async fn answered(
     services: &Services,
+    requester: &Requester,
     database: &str,
     asked: Asked,
     headers: &HeaderMap,
 ) -> Result<Response, LogsError> {
     let preferences = Preferences::read(headers);
-    let body = answer(services, database, asked, &preferences, headers).await?;
+    let body = answer(services, requester, database, asked, &preferences, headers).await?;
     let mut response = body.into_response();
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
     Ok(response)
@@ -159,6 +168,7 @@ async fn answered(
 /// The body of an answer.
 async fn answer(
     services: &Services,
+    requester: &Requester,
     database: &str,
     asked: Asked,
     preferences: &Preferences,
@@ -167,16 +177,22 @@ async fn answer(
     let begun = Instant::now();
     let text = asked.query.filter(|text| !text.trim().is_empty());
     let text = text.ok_or_else(|| LogsError::bad_argument("the request has no 'query'"))?;
-    let others = asked.workspaces.into_iter().chain(asked.additional_workspaces).flatten();
-    for other in others {
-        if database_of(services, &other).as_deref() != Some(database) {
-            let message = format!(
-                "Not supported: queries over several workspaces in one request; name the tables of '{other}' with workspace('{other}').Table"
-            );
-            return Err(LogsError::bad_argument(message));
+    let caller = requester.caller()?;
+    let mut catalog = services.catalog_for(caller);
+    let mut all = vec![database.to_owned()];
+    for other in asked.workspaces.into_iter().chain(asked.additional_workspaces).flatten() {
+        let name = ResourceId::parse(&other).filter(|id| id.is_of(WORKSPACE_TYPE)).map_or(other, |id| id.name);
+        let other = workspace_asked(services, requester, &name)?;
+        if !all.contains(&other) {
+            all.push(other);
         }
     }
-    let mut catalog = services.workspaces.catalog();
+    if all.len() > WORKSPACES_MAX {
+        return Err(LogsError::bad_argument(format!("a query asks {WORKSPACES_MAX} workspaces at most")));
+    }
+    if all.len() > 1 {
+        catalog = Arc::new(Together { inner: catalog, databases: all });
+    }
     if let Some(span) = asked.timespan.filter(|span| !span.is_empty()) {
         let read = timespan::parse(&span, datetime::now());
         let span = read.ok_or_else(|| {
@@ -189,179 +205,18 @@ async fn answer(
     let properties = Properties {
         limits,
         client_request_id: id.chars().take(200).collect(),
-        caller: Caller { principal: "turnstone=admin".to_owned(), endpoint: String::new() },
+        caller: Caller { principal: principal(caller), endpoint: String::new() },
         ..Properties::default()
     };
-    let kusto = preferences.is_kusto;
-    let read = move |rows, limits| async move { Part::read(rows, limits, kusto).await };
-    let ran = services.queries.run(catalog, database.to_owned(), text.clone(), properties, read).await;
+    let catalog_database = database.to_owned();
+    if preferences.is_kusto {
+        let ran =
+            services.queries.run(catalog, catalog_database, text.clone(), properties, kusto::QueryResult::read).await;
+        return Ok(kusto::query_text(ran.map_err(|failed| LogsError::failed(failed, &text))?));
+    }
+    let ran = services.queries.run(catalog, catalog_database, text.clone(), properties, Part::read).await;
     let parts = ran.map_err(|failed| LogsError::failed(failed, &text))?;
-    Ok(if kusto { as_kusto(&parts) } else { as_tables(&parts, preferences, begun) })
-}
-
-/// One result as JSON.
-struct Part {
-    columns: String,
-    rows: String,
-    count: usize,
-    render: String,
-    failure: Option<String>,
-}
-
-impl Part {
-    async fn read(mut rows: Rows, limits: Limits, is_kusto: bool) -> Result<Part, engine::Error> {
-        let names = |column: &engine::Column| {
-            let (name, of) = (json::quote(&column.name), column.column_type);
-            match is_kusto {
-                true => format!(
-                    "{{\"ColumnName\":{name},\"DataType\":\"{}\",\"ColumnType\":\"{of}\"}}",
-                    crate::kusto::response::data_type(of)
-                ),
-                false => format!("{{\"name\":{name},\"type\":\"{of}\"}}"),
-            }
-        };
-        let columns = json::array(rows.columns.iter().map(names));
-        let render = visualization(rows.visualization.as_ref());
-        let mut part = Part { columns, rows: String::new(), count: 0, render, failure: None };
-        while let Some(batch) = rows.next().await? {
-            if !part.add(&rows.columns, &batch, limits) {
-                part.failure = Some(cut_off(part.count, limits));
-                break;
-            }
-        }
-        Ok(part)
-    }
-
-    /// Adds rows as far as they fit; whether all did. A dynamic value is a text that holds JSON.
-    fn add(&mut self, columns: &[engine::Column], batch: &RecordBatch, limits: Limits) -> bool {
-        let cells: Vec<Cells> =
-            batch.columns().iter().zip(columns).map(|(a, c)| Cells::new(c.column_type, a)).collect();
-        for row in 0..batch.num_rows() {
-            let before = self.rows.len();
-            if self.count >= limits.rows_max {
-                return false;
-            }
-            self.rows.push_str(if self.count == 0 { "[" } else { ",[" });
-            for (place, (cell, column)) in cells.iter().zip(columns).enumerate() {
-                if place > 0 {
-                    self.rows.push(',');
-                }
-                match column.column_type {
-                    Type::Dynamic if !cell.is_null(row) => json::quote_into(&mut self.rows, &cell.text(row)),
-                    _ => cell.write_json(row, &mut self.rows),
-                }
-            }
-            self.rows.push(']');
-            if self.rows.len() > limits.bytes_max {
-                self.rows.truncate(before);
-                return false;
-            }
-            self.count += 1;
-        }
-        true
-    }
-}
-
-fn as_tables(parts: &[Part], preferences: &Preferences, begun: Instant) -> String {
-    let mut out = String::from("{\"tables\":[");
-    for (place, part) in parts.iter().enumerate() {
-        let name = if place == 0 { "PrimaryResult".to_owned() } else { format!("Table_{place}") };
-        let separator = if place > 0 { "," } else { "" };
-        let _ = write!(out, "{separator}{{\"name\":\"{name}\",\"columns\":{},\"rows\":[{}]}}", part.columns, part.rows);
-    }
-    out.push(']');
-    if preferences.includes_statistics {
-        let sizes = parts.iter().map(|p| format!("{{\"tableRowCount\":{},\"tableSize\":{}}}", p.count, p.rows.len()));
-        let _ = write!(
-            out,
-            ",\"statistics\":{{\"query\":{{\"executionTime\":{:.7},\"datasetStatistics\":{}}}}}",
-            begun.elapsed().as_secs_f64(),
-            json::array(sizes)
-        );
-    }
-    if preferences.includes_render
-        && let Some(first) = parts.first()
-    {
-        let _ = write!(out, ",\"render\":{}", lower_camel(&first.render));
-    }
-    if let Some(failure) = parts.iter().find_map(|part| part.failure.as_ref()) {
-        let error = json_value!({
-            "code": "PartialError",
-            "message": "There were some errors when processing your query.",
-            "details": [{
-                "code": "EngineError",
-                "message": "Something went wrong processing your query on the server.",
-                "innererror": { "code": "-2133196797", "message": failure, "severity": 2, "severityName": "Error" },
-            }],
-        });
-        let _ = write!(out, ",\"error\":{error}");
-    }
-    out.push('}');
-    out
-}
-
-/// The properties of a render with the first letters of their names small, and without those that nobody set.
-fn lower_camel(render: &str) -> String {
-    let Ok(Value::Object(members)) = serde_json::from_str::<Value>(render) else { return "{}".to_owned() };
-    let small = |name: &str| {
-        let mut letters = name.chars();
-        letters.next().map(|first| first.to_ascii_lowercase().to_string() + letters.as_str()).unwrap_or_default()
-    };
-    let renamed: serde_json::Map<String, Value> =
-        members.into_iter().map(|(name, value)| (small(&name), value)).collect();
-    Value::Object(renamed).to_string()
-}
-
-/// The form of Kusto's version 1: the result, its properties, the status and the contents.
-fn as_kusto(parts: &[Part]) -> String {
-    let column = |name: &str, of: Type| {
-        format!(
-            "{{\"ColumnName\":\"{name}\",\"DataType\":\"{}\",\"ColumnType\":\"{of}\"}}",
-            crate::kusto::response::data_type(of)
-        )
-    };
-    let table = |number: usize, columns: &str, rows: &str| {
-        format!("{{\"TableName\":\"Table_{number}\",\"Columns\":{columns},\"Rows\":[{rows}]}}")
-    };
-    let mut tables: Vec<String> =
-        parts.iter().enumerate().map(|(n, part)| table(n, &part.columns, &part.rows)).collect();
-    let mut contents: Vec<String> =
-        (0..parts.len()).map(|n| format!("[{n},\"QueryResult\",\"PrimaryResult\",\"\",\"\"]")).collect();
-    let renders: Vec<String> = parts.iter().map(|part| json::array([json::quote(&part.render)])).collect();
-    contents.push(format!("[{},\"QueryProperties\",\"@ExtendedProperties\",\"\",\"\"]", tables.len()));
-    tables.push(table(tables.len(), &json::array([column("Value", Type::String)]), &renders.join(",")));
-    let status_columns = [
-        ("Timestamp", Type::DateTime),
-        ("Severity", Type::Int),
-        ("SeverityName", Type::String),
-        ("StatusCode", Type::Int),
-        ("StatusDescription", Type::String),
-    ];
-    let now = json::quote(&datetime::format(datetime::now()));
-    let status = match parts.iter().find_map(|part| part.failure.as_ref()) {
-        None => json::array([
-            now,
-            "4".to_owned(),
-            json::quote("Info"),
-            "0".to_owned(),
-            json::quote("Query completed successfully"),
-        ]),
-        Some(failure) => {
-            json::array([now, "2".to_owned(), json::quote("Error"), "-2133196797".to_owned(), json::quote(failure)])
-        }
-    };
-    contents.push(format!("[{},\"QueryStatus\",\"QueryStatus\",\"\",\"\"]", tables.len()));
-    tables.push(table(tables.len(), &json::array(status_columns.map(|(name, of)| column(name, of))), &status));
-    let content_columns = [
-        ("Ordinal", Type::Long),
-        ("Kind", Type::String),
-        ("Name", Type::String),
-        ("Id", Type::String),
-        ("PrettyName", Type::String),
-    ];
-    let columns = json::array(content_columns.map(|(name, of)| column(name, of)));
-    tables.push(table(tables.len(), &columns, &contents.join(",")));
-    format!("{{\"Tables\":{}}}", json::array(tables))
+    Ok(as_tables(&parts, preferences.includes_statistics, preferences.includes_render, begun))
 }
 
 #[derive(Deserialize)]
@@ -381,10 +236,11 @@ struct BatchRequest {
 /// Many queries in one request, answered in their order. One that fails fails alone.
 pub(super) async fn batch(
     State(services): State<Arc<Services>>,
+    requester: Requester,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, LogsError> {
-    check(&services, &headers)?;
+    requester.is_somebody(QUERY)?;
     let batch: Batch = serde_json::from_slice(&body)
         .map_err(|e| LogsError::bad_argument(format!("the body is no batch of requests: {e}")))?;
     if batch.requests.len() > BATCH_REQUESTS_MAX {
@@ -395,9 +251,9 @@ pub(super) async fn batch(
         let prefer =
             request.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("prefer")).map(|(_, value)| value);
         let preferences = Preferences::of(prefer.map_or("", String::as_str));
-        let outcome = match database_of(&services, &request.workspace) {
-            None => Err(LogsError::no_workspace(&request.workspace)),
-            Some(database) => answer(&services, &database, request.body, &preferences, &headers).await,
+        let outcome = match workspace_asked(&services, &requester, &request.workspace) {
+            Err(error) => Err(error),
+            Ok(database) => answer(&services, &requester, &database, request.body, &preferences, &headers).await,
         };
         let (status, body) = match outcome {
             Ok(body) => (200, body),
@@ -416,10 +272,10 @@ pub(super) async fn batch(
 /// The tables, their columns and the functions of a workspace.
 pub(super) async fn metadata(
     State(services): State<Arc<Services>>,
+    requester: Requester,
     Path(workspace): Path<String>,
-    headers: HeaderMap,
 ) -> Result<Json<Value>, LogsError> {
-    let database = workspace_asked(&services, &headers, &workspace)?;
+    let database = workspace_asked(&services, &requester, &workspace)?;
     let failed = |error: workspace::Error| LogsError::bad_argument(error.to_string());
     let table = |info: workspace::TableInfo| {
         let column = |c: &engine::Column| json_value!({ "name": c.name, "type": c.column_type.name() });
@@ -437,7 +293,7 @@ pub(super) async fn metadata(
     let function = |(name, entry): (String, workspace::FunctionEntry)| json_value!({ "id": format!("f/{name}"), "name": name, "parameters": entry.parameters, "body": entry.body, "description": entry.notes.docstring });
     let ids: Vec<&Value> = tables.iter().map(|table| &table["id"]).collect();
     let workspaces = json_value!([{
-        "id": workspace_id(&services, &database),
+        "id": services.directory.workspace_guid(&database),
         "name": database,
         "tables": ids,
     }]);

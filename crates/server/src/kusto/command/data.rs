@@ -30,6 +30,7 @@ impl Command<'_> {
         if words.take("ingest inline into table") {
             let name = words.name("a table name")?;
             let properties = words.properties()?;
+            self.check_database(self.database)?;
             return self.ingest_inline(&name, &properties, after).await;
         }
         if words.take("delete") {
@@ -99,6 +100,7 @@ impl Command<'_> {
         if batch.num_rows() == 0 {
             return Ok(());
         }
+        self.services.workspaces.check_changeable(self.database, table).map_err(failed)?;
         let tables = vec![(table.to_owned(), batch)];
         let append = Append { database: self.database.to_owned(), tables, ids: Vec::new() };
         self.services.workspaces.append(append).await.map(|_| ()).map_err(failed)
@@ -130,7 +132,13 @@ impl Command<'_> {
         let ran = self
             .services
             .queries
-            .run(workspaces.catalog(), self.database.to_owned(), query.to_owned(), self.limits.clone(), read)
+            .run(
+                self.services.catalog_for(&self.caller),
+                self.database.to_owned(),
+                query.to_owned(),
+                self.limits.clone(),
+                read,
+            )
             .await;
         let mut results = ran.map_err(|failed| KustoError::failed(failed, query))?;
         let (Some((columns, batches)), true) = (results.pop(), results.is_empty()) else {

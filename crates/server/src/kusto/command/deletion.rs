@@ -83,7 +83,7 @@ impl Command<'_> {
         if !words.at_end() {
             return bad(words, "'<|'");
         }
-        let command = Command { services: self.services, database: &database, text: self.text, limits: self.limits };
+        let command = Command { caller: self.caller.clone(), database: &database, ..*self };
         command.check_database(&database)?;
         let condition = command.condition(&name, query)?;
         // A token is of one table and one condition, so that what is confirmed is what was shown.
@@ -180,7 +180,7 @@ impl Command<'_> {
 
     async fn count_hits(&self, name: &str, condition: &str) -> Result<u64, KustoError> {
         let query = format!("['{name}'] | where {condition} | count");
-        let counted = self.rows(self.services.workspaces.catalog(), name, query).await?;
+        let counted = self.rows(self.services.catalog_for(&self.caller), name, query).await?;
         let count = |batch: &RecordBatch| batch.column(0).as_primitive::<Int64Type>().iter().flatten().sum::<i64>();
         Ok(counted.iter().map(count).sum::<i64>().unsigned_abs())
     }

@@ -17,6 +17,9 @@ use super::error::KustoError;
 use super::response::{self, Table};
 use crate::Services;
 use crate::queries::Properties;
+use crate::requester::Requester;
+use access::Caller;
+use access::role::{INGEST, MANAGE_WORKSPACE, PURGE, QUERY};
 use axum::response::Response;
 use engine::catalog::{Catalog, StoredFunction};
 use engine::slot::Slot;
@@ -31,6 +34,10 @@ const RESULTS: &str = "$command_results";
 /// A command that is being run.
 struct Command<'r> {
     services: &'r Services,
+    requester: &'r Requester,
+    caller: Arc<Caller>,
+    /// What the caller must be allowed to do in each database that the command is about.
+    action: &'static str,
     database: &'r str,
     text: &'r str,
     /// What the request says of limits.
@@ -40,11 +47,13 @@ struct Command<'r> {
 /// Runs the command `text` in `database`.
 pub(super) async fn run(
     services: &Services,
+    requester: &Requester,
     database: &str,
     text: &str,
     limits: &Properties,
 ) -> Result<Response, KustoError> {
-    let command = Command { services, database, text, limits };
+    let caller = requester.is_somebody(QUERY)?.clone();
+    let command = Command { services, requester, caller, action: action(text), database, text, limits };
     // What follows `<|` may be rows, which are no words.
     if let Some((before, after)) = data::split(text) {
         return Ok(response::command(command.take_rows(before, after).await?));
@@ -67,7 +76,7 @@ pub(super) async fn run(
     let slot = Slot::default();
     let results = slot.table(table.columns());
     slot.set(vec![table.batch().map_err(|error| KustoError::workspace(&error))?]);
-    let catalog = Arc::new(WithResults { inner: services.workspaces.catalog(), results });
+    let catalog = Arc::new(WithResults { inner: services.catalog_for(&command.caller), results });
     let answered = services
         .queries
         .run(catalog, database.to_owned(), query.clone(), limits.clone(), response::QueryResult::read)
@@ -103,6 +112,17 @@ impl Catalog for WithResults {
     }
 }
 
+/// What a command does.
+fn action(text: &str) -> &'static str {
+    match text.split_whitespace().next().unwrap_or_default().to_ascii_lowercase().as_str() {
+        ".show" => QUERY,
+        ".ingest" | ".append" => INGEST,
+        ".purge" => PURGE,
+        ".delete" if text.contains("<|") => PURGE,
+        _ => MANAGE_WORKSPACE,
+    }
+}
+
 fn failed(error: workspace::Error) -> KustoError {
     KustoError::workspace(&error)
 }
@@ -110,10 +130,17 @@ fn failed(error: workspace::Error) -> KustoError {
 impl Command<'_> {
     async fn answer(&self, words: &mut Words<'_>) -> Result<Table, KustoError> {
         if words.take("show") {
+            if let Some(answered) = self.show_of_all(words).await {
+                return answered;
+            }
+            self.check_database(self.database)?;
             return self.show(words).await;
         }
         if words.take("create database") {
             return self.create_database(words).await;
+        }
+        if words.take("cancel query") {
+            return self.cancel_query(words);
         }
         self.check_database(self.database)?;
         if let Some(verb) = words.one_of(&["create-or-alter", "create-merge", "alter-merge", "create", "alter"]) {
@@ -155,29 +182,40 @@ impl Command<'_> {
             }
             return Err(words.unexpected("'policy', or 'records' and '<|'"));
         }
-        if words.take("cancel query") {
-            return self.cancel_query(words);
-        }
         Err(self.unsupported())
     }
 
+    /// That a database is there, and that the caller may do in it what the command does.
     fn check_database(&self, name: &str) -> Result<(), KustoError> {
+        self.requester.may(self.action, &self.services.directory.workspace(name).to_string())?;
         if self.services.workspaces.catalog().has_database(name) {
             return Ok(());
         }
         Err(failed(workspace::Error::NoDatabase(name.to_owned())))
     }
 
-    async fn show(&self, words: &mut Words<'_>) -> Result<Table, KustoError> {
+    /// What is not about one database. Of databases and queries a caller sees its own.
+    async fn show_of_all(&self, words: &mut Words<'_>) -> Option<Result<Table, KustoError>> {
         if words.take("version") {
-            return Ok(service::version());
+            return Some(Ok(service::version()));
         }
         if words.take("queries") {
-            return Ok(self.show_queries());
+            return Some(Ok(self.show_queries()));
         }
         if words.take("running queries") {
-            return Ok(self.show_running_queries());
+            return Some(Ok(self.show_running_queries()));
         }
+        words.take("cluster");
+        if words.take("databases") {
+            return Some(self.show_databases(words).await);
+        }
+        if words.take("schema") {
+            return Some(self.show_schema(words).await);
+        }
+        None
+    }
+
+    async fn show(&self, words: &mut Words<'_>) -> Result<Table, KustoError> {
         if words.take("functions") {
             return self.show_functions().await;
         }
@@ -190,15 +228,8 @@ impl Command<'_> {
         if words.take("table") {
             return self.show_table(words).await;
         }
-        words.take("cluster");
-        if words.take("databases") {
-            return self.show_databases(words).await;
-        }
         if words.take("database") {
             return self.show_database(words).await;
-        }
-        if words.take("schema") {
-            return self.show_schema(words).await;
         }
         if words.take("materialized-views") {
             return Ok(service::materialized_views());

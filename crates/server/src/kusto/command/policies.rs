@@ -51,14 +51,24 @@ impl Command<'_> {
         }
     }
 
+    /// Tables are those of the database of the request, which has been checked.
+    fn check_entity(&self, entity: &Entity) -> Result<(), KustoError> {
+        match entity {
+            Entity::Table(_) => Ok(()),
+            Entity::Database(name) => self.check_database(name),
+        }
+    }
+
     pub(super) async fn show_policy(&self, entity: Entity, words: &mut Words<'_>) -> Result<Table, KustoError> {
         let policy = self.policy(words)?;
+        self.check_entity(&entity)?;
         self.described(policy, &entity).await
     }
 
     pub(super) async fn delete_policy(&self, entity: Entity, words: &mut Words<'_>) -> Result<Table, KustoError> {
         let policy = self.policy(words)?;
         words.finish()?;
+        self.check_entity(&entity)?;
         match policy {
             Policy::Retention => self.keep_days(&entity, None).await?,
             Policy::DailyQuota => self.quota(&entity, None).await?,
@@ -69,6 +79,7 @@ impl Command<'_> {
     /// `.alter ... policy`, or `.alter-merge`, which leaves what is not named as it is.
     pub(super) async fn put_policy(&self, entity: Entity, words: &mut Words<'_>) -> Result<Table, KustoError> {
         let policy = self.policy(words)?;
+        self.check_entity(&entity)?;
         if policy == Policy::Retention && words.take("softdelete") {
             words.expect(Symbol::Equal)?;
             let said = words.value()?;
@@ -137,7 +148,6 @@ impl Command<'_> {
                 period(workspaces.database_retention(name).await.map_err(failed)?)
             }
             (Policy::DailyQuota, Entity::Database(name)) => {
-                self.check_database(name)?;
                 let (quota, taken) = workspaces.daily_quota(name);
                 let gigabytes = |bytes: u64| bytes as f64 / BYTES_PER_GIGABYTE;
                 json!({ "DailyQuotaGb": quota.map(gigabytes), "TakenTodayGb": gigabytes(taken) })

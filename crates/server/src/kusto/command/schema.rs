@@ -182,7 +182,7 @@ impl Command<'_> {
 
     pub(super) async fn show_databases(&self, words: &mut Words<'_>) -> Result<Table, KustoError> {
         let wanted = words.is_at(Symbol::OpenParen).then(|| words.names("a database name")).transpose()?;
-        let mut names = self.services.workspaces.databases();
+        let mut names = self.services.databases_of(&self.caller);
         names.retain(|name| wanted.as_ref().is_none_or(|wanted| wanted.contains(name)));
         if words.take("schema") {
             return self.show_schema_of(names, words).await;
@@ -224,7 +224,7 @@ impl Command<'_> {
     }
 
     pub(super) async fn show_schema(&self, words: &mut Words<'_>) -> Result<Table, KustoError> {
-        self.show_schema_of(self.services.workspaces.databases(), words).await
+        self.show_schema_of(self.services.databases_of(&self.caller), words).await
     }
 
     async fn show_schema_of(&self, databases: Vec<String>, words: &mut Words<'_>) -> Result<Table, KustoError> {

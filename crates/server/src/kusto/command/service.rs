@@ -5,6 +5,7 @@ use super::super::response::{Table, text};
 use super::Command;
 use super::words::Words;
 use crate::query_log::QueryRecord;
+use access::role::ADMINISTER;
 use kql::{Type, datetime, timespan};
 
 pub(super) fn version() -> Table {
@@ -94,14 +95,14 @@ fn listing(records: Vec<QueryRecord>) -> Table {
             text(timespan::format(until - record.started)),
             text(state),
             null(),
-            text(""),
+            text(&record.principal),
             text(record.failure.unwrap_or_default()),
             null(),
             null(),
             text(""),
             null(),
             null(),
-            text(""),
+            text(&record.principal),
             null(),
             null(),
             text("default"),
@@ -111,12 +112,17 @@ fn listing(records: Vec<QueryRecord>) -> Table {
 }
 
 impl Command<'_> {
+    /// Whether the caller may know of a query: its own, or any where it administers the server.
+    fn is_visible(&self, record: &QueryRecord) -> bool {
+        record.principal == self.limits.caller.principal || self.caller.may(ADMINISTER, "/")
+    }
+
     pub(super) fn show_queries(&self) -> Table {
-        listing(self.services.queries.log.ended())
+        listing(self.services.queries.log.ended().into_iter().filter(|record| self.is_visible(record)).collect())
     }
 
     pub(super) fn show_running_queries(&self) -> Table {
-        listing(self.services.queries.log.running())
+        listing(self.services.queries.log.running().into_iter().filter(|record| self.is_visible(record)).collect())
     }
 
     /// `.cancel query "id"`, by the name that the client gave it.
@@ -124,7 +130,7 @@ impl Command<'_> {
         let id = words.string("the ClientActivityId of a query")?;
         words.properties()?;
         words.finish()?;
-        let cancelled = self.services.queries.log.cancel(&id);
+        let cancelled = self.services.queries.log.cancel(&id, |record| self.is_visible(record));
         if cancelled.is_empty() {
             return Err(KustoError::bad_request(format!("there is no running query named '{id}'")));
         }

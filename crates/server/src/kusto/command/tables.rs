@@ -44,6 +44,7 @@ impl Command<'_> {
         words.take("ifnotexists");
         words.properties()?;
         words.finish()?;
+        self.requester.may(self.action, &self.services.directory.workspace(&name).to_string())?;
         let is_new = !self.services.workspaces.databases().contains(&name);
         self.services.workspaces.create_database(&name).await.map_err(failed)?;
         let mut table = Table::new(&[

@@ -1,0 +1,3 @@
+pub(crate) fn description() -> serde_json::Value {
+    serde_json::json!({})
+}
