@@ -150,6 +150,12 @@ def make_workspace(server: Server, ids: Ids, name: str) -> str:
     return accepted(server.admin("PUT", path, {"location": "local"}), 200, 201)["properties"]["customerId"]
 
 
+def make_hub(server: Server, ids: Ids, name: str) -> str:
+    """Makes a hub; its id."""
+    path = f"{ids.group}/providers/Microsoft.Devices/IotHubs/{name}"
+    return accepted(server.admin("PUT", f"{path}?api-version=2023-06-30", {"location": "local"}), 200, 201)["id"]
+
+
 def make_rule(server: Server, ids: Ids, name: str, table: str, workspace: str = WORKSPACE) -> str:
     """Makes a rule by which records of the stream `Custom-Raw` become rows of a table; what senders name it by."""
     columns = [{"name": "Number", "type": "long"}]

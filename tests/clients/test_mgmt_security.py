@@ -11,7 +11,18 @@ from azure.mgmt.security.v2019_08_01.models import (
     UpdateIotSecuritySolutionData,
     UserDefinedResourcesProperties,
 )
-from fleet import GROUP, NOWHERE, SOLUTION, attacked, ids, nobody, register, subscription_of, unique  # noqa: F401
+from fleet import (  # noqa: F401
+    GROUP,
+    NOWHERE,
+    SOLUTION,
+    attacked,
+    ids,
+    make_hub,
+    nobody,
+    register,
+    subscription_of,
+    unique,
+)
 
 SEVERITIES = ("Informational", "Low", "Medium", "High")
 RESOURCES_QUERY = 'where type != "microsoft.devices/iothubs" | where name contains "iot"'
@@ -42,7 +53,7 @@ def solution(client, ids):
 
 
 def model(ids, **more) -> IoTSecuritySolutionModel:
-    properties = {"display_name": "Plant A", "iot_hubs": [ids.hub], "workspace": ids.workspace(), **more}
+    properties = {"display_name": "Plant A", "iot_hubs": [], "workspace": ids.workspace(), **more}
     return IoTSecuritySolutionModel(location="local", **properties)
 
 
@@ -71,13 +82,13 @@ def test_the_first_start_makes_a_solution_for_its_hub_and_workspace(client, ids)
     assert found.status == "Enabled" and found.display_name
 
 
-def test_a_solution_is_kept_as_it_was_made(client, ids):
+def test_a_solution_is_kept_as_it_was_made(server, client, ids):
     name = unique("Plant-")
     wanted = model(
         ids,
+        iot_hubs=[make_hub(server, ids, unique("plant-"))],
         tags={"floor": "2"},
         export=["RawEvents"],
-        disabled_data_sources=["TwinData"],
         unmasked_ip_logging_status="Enabled",
         user_defined_resources=UserDefinedResourcesProperties(
             query=RESOURCES_QUERY, query_subscriptions=[ids.subscription]
@@ -127,15 +138,17 @@ def test_an_update_changes_what_it_names_and_nothing_else(client, ids, solution)
     assert client.iot_security_solution.get(GROUP, solution).as_dict() == tagged.as_dict()
 
 
-def test_solutions_are_listed_by_subscription_group_and_hub(client, ids, solution):
+def test_solutions_are_listed_by_subscription_group_and_hub(server, client, ids, solution):
     operations = client.iot_security_solution
-    for listed in (
-        operations.list_by_subscription(),
-        operations.list_by_resource_group(GROUP),
-        operations.list_by_subscription(filter=f'properties.iotHubs/any(i eq "{ids.hub}")'),
-        operations.list_by_resource_group(GROUP, filter=f'properties.iotHubs/any(i eq "{ids.hub.lower()}")'),
-    ):
+    for listed in (operations.list_by_subscription(), operations.list_by_resource_group(GROUP)):
         assert {SOLUTION, solution} <= {one.name for one in listed}
+    hub = make_hub(server, ids, unique("plant-"))
+    client.iot_security_solution.create_or_update(GROUP, solution, model(ids, iot_hubs=[hub]))
+    for listed in (
+        operations.list_by_subscription(filter=f'properties.iotHubs/any(i eq "{hub}")'),
+        operations.list_by_resource_group(GROUP, filter=f'properties.iotHubs/any(i eq "{hub.lower()}")'),
+    ):
+        assert [one.name for one in listed] == [solution]
     other = f'properties.iotHubs/any(i eq "{ids.hub}-2")'
     assert list(operations.list_by_subscription(filter=other)) == []
     assert list(operations.list_by_resource_group(GROUP, filter=other)) == []
@@ -186,6 +199,19 @@ def test_a_solution_that_is_wrong_is_refused_and_not_made(client, ids, wrong):
     assert raised.value.status_code == 400 and raised.value.error.message
     with pytest.raises(ResourceNotFoundError):
         client.iot_security_solution.get(GROUP, name)
+
+
+def test_a_setting_without_a_source_is_refused_by_name(client, ids):
+    with pytest.raises(HttpResponseError) as raised:
+        wrong = model(ids, disabled_data_sources=["TwinData"])
+        client.iot_security_solution.create_or_update(GROUP, unique("Plant-"), wrong)
+    assert raised.value.status_code == 400 and "TwinData" in raised.value.message
+
+
+def test_a_hub_is_watched_by_one_solution(client, ids):
+    with pytest.raises(HttpResponseError) as raised:
+        client.iot_security_solution.create_or_update(GROUP, unique("Plant-"), model(ids, iot_hubs=[ids.hub]))
+    assert raised.value.status_code == 409
 
 
 # Analytics

@@ -266,6 +266,10 @@ def test_secrets_are_shown_once(server, reader):
 # What a role is good for
 
 
+#: Azure's management and Log Analytics say it in words of their own.
+DENIED = ("AuthorizationFailed", "InsufficientAccessError")
+
+
 def denied(error: type, ask):
     """The call must be refused for want of a right, by the error that its client has for it."""
     with pytest.raises(error) as raised:
@@ -276,7 +280,7 @@ def denied(error: type, ask):
         assert raised.value.get_api_error().code and raised.value.get_api_error().description
     else:
         assert raised.value.status_code == 403
-        assert raised.value.error.code == "AuthorizationFailed" and raised.value.error.message
+        assert raised.value.error.code in DENIED and raised.value.error.message
 
 
 def stream(client: KustoStreamingIngestClient, database: str):
@@ -298,7 +302,7 @@ def test_every_client_says_in_its_own_way_that_a_role_is_missing(server, nobody,
         denied(HttpResponseError, lambda: client.query_workspace(WORKSPACE, "print 1", timespan=None))
         denied(HttpResponseError, lambda: client.query_resource(place.id, "print 1", timespan=None))
         (answer,) = client.query_batch([LogsBatchQuery(place.customer_id, "print 1", timespan=None)])
-        assert isinstance(answer, LogsQueryError) and answer.code == "AuthorizationFailed"
+        assert isinstance(answer, LogsQueryError) and answer.code == "InsufficientAccessError"
     for connection in (by_key(nobody), by_credential(nobody)):
         with KustoClient(connection) as client:
             denied(KustoApiError, lambda: client.execute(place.name, "print 1"))
@@ -389,7 +393,7 @@ def test_a_role_at_one_workspace_does_not_reach_another(server, place, other, re
         batch = [LogsBatchQuery(one.customer_id, NUMBERS, timespan=None) for one in (place, other)]
         mine, theirs = client.query_batch(batch)
         assert found(mine) == [[7]]
-        assert isinstance(theirs, LogsQueryError) and theirs.code == "AuthorizationFailed"
+        assert isinstance(theirs, LogsQueryError) and theirs.code == "InsufficientAccessError"
     with KustoClient(by_key(reader)) as client:
         denied(KustoApiError, lambda: client.execute(other.name, NUMBERS))
         databases = rows(client.execute_mgmt(place.name, ".show databases | project DatabaseName"))

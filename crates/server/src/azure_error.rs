@@ -32,6 +32,10 @@ impl AzureError {
         AzureError::new(StatusCode::NOT_FOUND, code, message)
     }
 
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     pub fn internal(problem: &dyn std::fmt::Display) -> AzureError {
         tracing::error!(%problem, "a request failed");
         AzureError::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError", problem.to_string())

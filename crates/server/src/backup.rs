@@ -16,12 +16,6 @@ use std::sync::Arc;
 /// What is copied before it is backed up is below this folder of the data folder.
 const STAGING: &str = "backup-staging";
 
-pub(crate) struct Shared {
-    pub services: Arc<Services>,
-    /// One back-up at a time.
-    pub is_running: tokio::sync::Mutex<()>,
-}
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Request {
@@ -32,11 +26,10 @@ pub(crate) struct Request {
 }
 
 pub(crate) async fn create(
-    State(shared): State<Arc<Shared>>,
+    State(services): State<Arc<Services>>,
     requester: Requester,
     body: Body,
 ) -> Result<Json<Added>, AzureError> {
-    let services = &shared.services;
     requester.may(ADMINISTER, "/")?;
     let request: Request = body.read()?;
     let bad = |problem: String| AzureError::bad_request("InvalidPath", problem);
@@ -46,7 +39,7 @@ pub(crate) async fn create(
     if request.path.starts_with(&services.data_folder) {
         return Err(bad("a back-up within the data folder would be lost with it; name another folder".to_owned()));
     }
-    let Ok(_running) = shared.is_running.try_lock() else {
+    let Ok(_running) = services.bounds.backup.try_lock() else {
         return Err(AzureError::new(StatusCode::CONFLICT, "Conflict", "a back-up is being made already"));
     };
     let staging = Staging::new(&services.data_folder).map_err(|error| AzureError::internal(&error))?;

@@ -18,8 +18,10 @@ pub mod kusto;
 pub mod listen;
 mod log_analytics;
 mod management;
+mod metrics;
 mod one_table;
 mod openapi;
+mod outward;
 mod permitted;
 pub mod queries;
 pub mod query_log;
@@ -29,6 +31,7 @@ pub mod tls;
 
 pub use collection::CollectionRules;
 pub use management::{Directory, NotApplied, Start};
+pub use metrics::Metrics;
 
 use access::Access;
 use axum::Router;
@@ -60,6 +63,7 @@ pub struct Services {
     /// The database that a request without one means.
     pub default_database: String,
     pub bounds: Bounds,
+    pub metrics: Metrics,
 }
 
 /// Where this server is reached.
@@ -75,11 +79,19 @@ pub struct Addresses {
 pub struct Bounds {
     limits: requester::Limits,
     password_checks: Semaphore,
+    /// One back-up at a time.
+    backup: tokio::sync::Mutex<()>,
+    senders: outward::Senders,
 }
 
 impl Default for Bounds {
     fn default() -> Bounds {
-        Bounds { limits: requester::Limits::default(), password_checks: Semaphore::new(sign_in::PASSWORD_CHECKS_MAX) }
+        Bounds {
+            limits: requester::Limits::default(),
+            password_checks: Semaphore::new(sign_in::PASSWORD_CHECKS_MAX),
+            backup: tokio::sync::Mutex::default(),
+            senders: outward::Senders::default(),
+        }
     }
 }
 
@@ -108,5 +120,6 @@ pub fn router(services: Arc<Services>) -> Router {
         .merge(management::router(services.clone()))
         .merge(sign_in::router(services.clone()))
         .merge(api::router(services.clone()))
+        .merge(Router::new().route("/metrics", get(metrics::show)).with_state(services.clone()))
         .layer(axum::middleware::from_fn_with_state(services, requester::identify))
 }

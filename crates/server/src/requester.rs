@@ -17,6 +17,7 @@ use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tracing::Instrument;
 
 /// The cookie that holds a session.
 pub(crate) const SESSION_COOKIE: &str = "turnstone-session";
@@ -164,6 +165,7 @@ pub(crate) async fn identify(State(services): State<Arc<Services>>, mut request:
     let client_request_id = headers.get(CLIENT_REQUEST_ID).cloned();
     let (caller, has_credentials) = caller(&services, headers, request.method());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let begun = Instant::now();
     let limited = match (&caller, address) {
         (Some(caller), _) => services.bounds.limits.requests.take(&caller.principal_id, Instant::now()),
         (None, Some(address)) if has_credentials && !is_open(&path) => {
@@ -182,7 +184,8 @@ pub(crate) async fn identify(State(services): State<Arc<Services>>, mut request:
         }
         Ok(()) => {
             request.extensions_mut().insert(requester.clone());
-            next.run(request).await
+            let span = tracing::info_span!("request", %method, path, request_id);
+            next.run(request).instrument(span).await
         }
     };
     let asked = requester.asked.lock().clone();
@@ -207,6 +210,7 @@ pub(crate) async fn identify(State(services): State<Arc<Services>>, mut request:
         }
         _ => {}
     }
+    services.metrics.answered(&path, response.status(), begun.elapsed());
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(&request_id) {
         headers.insert(REQUEST_ID, id);

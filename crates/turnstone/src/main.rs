@@ -15,6 +15,7 @@ mod query;
 mod rule;
 mod settings;
 mod shell;
+mod telemetry;
 mod up;
 
 use clap::{Parser, Subcommand};

@@ -2,6 +2,7 @@
 
 use crate::Failure;
 use crate::settings::{Endpoints, Instance, default_data_folder};
+use crate::telemetry::{self, LogFormat};
 use access::Access;
 use clap::Args;
 use detect::Fleet;
@@ -14,7 +15,7 @@ use resources::Resources;
 use server::external::AllowedHosts;
 use server::queries::Queries;
 use server::sign_in::oidc::Provider;
-use server::{Addresses, Bounds, CollectionRules, Directory, Services, Start, listen, tls};
+use server::{Addresses, Bounds, CollectionRules, Directory, Metrics, Services, Start, listen, tls};
 use std::net::SocketAddr;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -26,11 +27,9 @@ use workspace::Workspaces;
 
 /// The database that a first start makes.
 const DATABASE: &str = "default";
-/// What is logged when TURNSTONE_LOG does not say: our own crates' news, and what others warn of.
-const LOG_FILTER: &str = "warn,turnstone=info,server=info,hub=info,detect=info,workspace=info";
-/// How long the local agent has to end by itself.
 /// Planning goes as deep as an expression is long. What is not used costs nothing.
 pub const QUERY_STACK_BYTES: usize = 512 << 20;
+/// How long the local agent has to end by itself.
 const AGENT_STOP_TIMEOUT: Duration = Duration::from_secs(3);
 
 #[derive(Args)]
@@ -80,6 +79,9 @@ pub struct Options {
     public_url: Option<String>,
     #[command(flatten)]
     oidc: Oidc,
+    /// The form of the log on standard error.
+    #[arg(long, env = "TURNSTONE_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    log_format: LogFormat,
     /// Start no agent for this machine itself.
     #[arg(long, env = "TURNSTONE_NO_AGENT")]
     no_agent: bool,
@@ -126,10 +128,7 @@ impl Oidc {
 }
 
 pub fn run(options: Options) -> Result<(), Failure> {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("TURNSTONE_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(LOG_FILTER));
-    let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(is_terminal).init();
+    let traces = telemetry::start(options.log_format)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::run)?;
     // Queries have threads of their own: a heavy one keeps no device waiting.
     let queries = tokio::runtime::Builder::new_multi_thread()
@@ -142,6 +141,7 @@ pub fn run(options: Options) -> Result<(), Failure> {
     // Queries that are still computing do not hold up the end.
     queries.shutdown_background();
     runtime.shutdown_timeout(Duration::from_secs(1));
+    drop(traces);
     result
 }
 
@@ -212,8 +212,11 @@ async fn serve(options: Options, query_threads: Handle) -> Result<(), Failure> {
         queries: Queries::new(session, query_threads, external),
         default_database: DATABASE.to_owned(),
         bounds: Bounds::default(),
+        metrics: Metrics::default(),
     };
-    let router = server::router(Arc::new(services)).merge(hub::https::router(door));
+    let services = Arc::new(services);
+    services.clone().start_senders().await.map_err(Failure::run)?;
+    let router = server::router(services).merge(hub::https::router(door));
     let certificate = match (options.tls_certificate, options.tls_key) {
         (Some(certificate), Some(key)) => listen::Certificate { certificate, key },
         _ => listen::Certificate { certificate: data.join("server.pem"), key: data.join("server.key") },

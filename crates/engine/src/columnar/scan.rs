@@ -73,6 +73,22 @@ impl SegmentScan {
         scan.with_outputs(projection.iter().map(column).collect())
     }
 
+    /// The scan of so many of the segments that they have so many rows. Few segments are read in few streams: starting
+    /// one takes longer than reading some rows.
+    fn of_first_segments(self, rows: usize) -> SegmentScan {
+        let mut missing = rows;
+        let needed = self.segments.iter().take_while(|segment| {
+            let is_needed = missing > 0;
+            missing = missing.saturating_sub(segment.rows());
+            is_needed
+        });
+        let segments: Vec<Arc<dyn Segment>> = needed.cloned().collect();
+        let partitions = self.partitions().min(segments.len()).max(1);
+        let partitioning = Partitioning::UnknownPartitioning(partitions);
+        let properties = Arc::new(self.properties.as_ref().clone().with_partitioning(partitioning));
+        SegmentScan { segments: Arc::new(segments), properties, ..self }
+    }
+
     pub(super) fn partitions(&self) -> usize {
         self.properties.partitioning.partition_count()
     }
@@ -237,7 +253,11 @@ impl ExecutionPlan for SegmentScan {
     }
 
     fn with_fetch(&self, limit: Option<usize>) -> Option<Arc<dyn ExecutionPlan>> {
-        Some(Arc::new(SegmentScan { fetch: limit, ..self.clone() }))
+        let scan = SegmentScan { fetch: limit, ..self.clone() };
+        Some(Arc::new(match limit {
+            Some(limit) if scan.filters.is_empty() => scan.of_first_segments(limit),
+            _ => scan,
+        }))
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {

@@ -7,8 +7,9 @@ pub(crate) mod principals;
 mod saved;
 
 use crate::azure_error::AzureError;
+use crate::openapi::Operation;
 use crate::requester::Requester;
-use crate::{Services, backup, export, openapi};
+use crate::{Services, backup, export, openapi, outward};
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Query, Request};
 use axum::http::StatusCode;
@@ -21,43 +22,254 @@ use std::sync::Arc;
 
 const BODY_BYTES_MAX: usize = 1 << 20;
 
-pub(crate) fn router(services: Arc<Services>) -> Router {
-    let backups = Router::new()
-        .route("/api/v1/backups", post(backup::create))
-        .with_state(Arc::new(backup::Shared { services: services.clone(), is_running: tokio::sync::Mutex::default() }));
-    Router::new()
-        .route("/api/v1/openapi.json", get(|| async { Json(openapi::description()) }))
-        .route("/api/v1/devices", get(devices::list))
-        .route(
+/// Every operation of this interface, with who answers it.
+pub(crate) fn operations() -> Vec<Operation> {
+    let of_hub = |operation: Operation| {
+        operation.query("hub", "string", "The hub's name; the first one's where nothing is said.")
+    };
+    let of_workspace = |operation: Operation| {
+        operation.query("workspace", "string", "A workspace's name or GUID; the first one's where nothing is said.")
+    };
+    let mut all = vec![
+        Operation::new("get", "/api/v1/openapi.json", "describe", "This description.")
+            .by(get(|| async { Json(openapi::description()) }))
+            .open()
+            .answers(200, "The description.", "Any"),
+        of_hub(Operation::new("get", "/api/v1/devices", "listDevices", "Lists the devices of a hub and how they are."))
+            .by(get(devices::list))
+            .query("search", "string", "A part of the id, in any case.")
+            .query("isEnabled", "boolean", "Only those that may send, or may not.")
+            .query("top", "integer", "So many at most on a page.")
+            .query("skipToken", "string", "Where a page begins; from nextLink.")
+            .lists("Devices, by id.", "Device"),
+        of_hub(Operation::new("get", "/api/v1/devices/{id}", "getDevice", "Shows a device."))
+            .by(get(devices::show).put(devices::create).delete(devices::delete).patch(devices::change))
+            .answers(200, "The device; with its keys for those who may see them.", "Device"),
+        of_hub(Operation::new("put", "/api/v1/devices/{id}", "createDevice", "Makes a device with two new keys."))
+            .answers(201, "The device.", "Device"),
+        of_hub(Operation::new("patch", "/api/v1/devices/{id}", "changeDevice", "Says whether a device may send."))
+            .body(&[("isEnabled", "boolean", true)])
+            .answers_nothing(204, "It is changed."),
+        of_hub(Operation::new(
+            "delete",
             "/api/v1/devices/{id}",
-            get(devices::show).put(devices::create).delete(devices::delete).patch(devices::change),
+            "deleteDevice",
+            "Removes a device; it can send no more.",
+        ))
+        .answers_nothing(204, "It is gone."),
+        of_hub(Operation::new("get", "/api/v1/devices/{id}/timeline", "getTimeline", "What happened to a device."))
+            .by(get(devices::timeline))
+            .query("from", "string", "A time; a week before the end where nothing is said.")
+            .query("to", "string", "A time; now where nothing is said.")
+            .query("top", "integer", "So many at most.")
+            .lists("Alerts, changes of recommendations and events, the newest first.", "TimelineEntry"),
+        of_hub(Operation::new(
+            "put",
+            "/api/v1/devices/{id}/modules/{module}",
+            "createModule",
+            "Makes a module of a device.",
+        ))
+        .by(put(devices::create_module))
+        .answers(201, "The module and its keys.", "Module"),
+        Operation::new(
+            "get",
+            "/api/v1/alerts/live",
+            "followAlerts",
+            "Alerts as they are stored, as server-sent events.",
         )
-        .route("/api/v1/devices/{id}/timeline", get(devices::timeline))
-        .route("/api/v1/devices/{id}/modules/{module}", put(devices::create_module))
-        .route("/api/v1/alerts/live", get(live::alerts))
-        .route("/api/v1/roles", get(principals::roles))
-        .route("/api/v1/roleAssignments", get(principals::assignments).post(principals::assign))
-        .route("/api/v1/roleAssignments/{id}", delete(principals::delete_assignment))
-        .route("/api/v1/servicePrincipals", get(principals::programs).post(principals::create_program))
-        .route("/api/v1/servicePrincipals/{id}", get(principals::program).delete(principals::delete_program))
-        .route("/api/v1/servicePrincipals/{id}/secrets", post(principals::create_secret))
-        .route("/api/v1/servicePrincipals/{id}/secrets/{secret}", delete(principals::delete_secret))
-        .route("/api/v1/users", get(principals::users).post(principals::create_user))
-        .route(
-            "/api/v1/users/{name}",
-            get(principals::user).patch(principals::change_user).delete(principals::delete_user),
+        .by(get(live::alerts))
+        .answers_as(
+            200,
+            "Events 'alert', each a row of SecurityAlert; 'lost' where the reader was too slow.",
+            "text/event-stream",
+        ),
+        Operation::new("get", "/api/v1/alerts", "exportAlerts", "Alerts of a span of time, a line for each.")
+            .by(get(outward::export))
+            .query("from", "string", "A time; a day before the end where nothing is said.")
+            .query("to", "string", "A time; now where nothing is said.")
+            .query("form", "string", "row (the columns of SecurityAlert), ocsf or cef.")
+            .answers_as(200, "The alerts, the oldest first.", "application/x-ndjson"),
+        Operation::new("get", "/api/v1/alertDestinations", "listAlertDestinations", "Lists who is told of alerts.")
+            .by(get(outward::list).post(outward::create))
+            .lists("Webhooks and syslog servers.", "AlertDestination"),
+        destination(Operation::new(
+            "post",
+            "/api/v1/alertDestinations",
+            "createAlertDestination",
+            "Tells one more system of alerts.",
+        ))
+        .answers(
+            201,
+            "The destination, and this once the secret that webhooks are signed with.",
+            "AlertDestination",
+        ),
+        Operation::new("get", "/api/v1/alertDestinations/{id}", "getAlertDestination", "Shows a destination.")
+            .by(get(outward::show).put(outward::change).delete(outward::delete))
+            .answers(200, "The destination.", "AlertDestination"),
+        destination(Operation::new(
+            "put",
+            "/api/v1/alertDestinations/{id}",
+            "changeAlertDestination",
+            "Changes a destination.",
+        ))
+        .answers(200, "The destination.", "AlertDestination"),
+        Operation::new("delete", "/api/v1/alertDestinations/{id}", "deleteAlertDestination", "Tells it no more.")
+            .answers_nothing(204, "It is gone."),
+        of_workspace(Operation::new("get", "/api/v1/savedQueries", "listSavedQueries", "Lists saved queries."))
+            .by(get(saved::list).post(saved::create))
+            .lists("Saved queries.", "SavedQuery"),
+        of_workspace(Operation::new("post", "/api/v1/savedQueries", "createSavedQuery", "Saves a query."))
+            .body(&[("displayName", "string", true), ("query", "string", true), ("category", "string", false)])
+            .answers(201, "The saved query.", "SavedQuery"),
+        of_workspace(Operation::new("get", "/api/v1/savedQueries/{id}", "getSavedQuery", "Shows a saved query."))
+            .by(get(saved::show).put(saved::change).delete(saved::delete))
+            .answers(200, "The saved query.", "SavedQuery"),
+        of_workspace(Operation::new("put", "/api/v1/savedQueries/{id}", "changeSavedQuery", "Changes a saved query."))
+            .body(&[("displayName", "string", true), ("query", "string", true), ("category", "string", false)])
+            .answers(200, "The saved query.", "SavedQuery"),
+        of_workspace(Operation::new(
+            "delete",
+            "/api/v1/savedQueries/{id}",
+            "deleteSavedQuery",
+            "Removes a saved query.",
+        ))
+        .answers_nothing(204, "It is gone."),
+        Operation::new(
+            "post",
+            "/api/v1/workspaces/{database}/export",
+            "export",
+            "The rows of a query as a Parquet file.",
         )
-        .route("/api/v1/users/{name}/totp", post(principals::new_totp).delete(principals::remove_totp))
-        .route("/api/v1/users/{name}/totp/confirm", post(principals::confirm_totp))
-        .route("/api/v1/tokens", get(principals::tokens).post(principals::create_token))
-        .route("/api/v1/tokens/{id}", delete(principals::delete_token))
-        .route("/api/v1/savedQueries", get(saved::list).post(saved::create))
-        .route("/api/v1/savedQueries/{id}", get(saved::show).put(saved::change).delete(saved::delete))
-        .route("/api/v1/workspaces/{database}/export", post(export::export))
+        .by(post(export::export))
+        .body(&[("csl", "string", true)])
+        .answers_as(200, "The file.", "application/vnd.apache.parquet")
+        .answers(504, "The query took too long.", "Error"),
+        Operation::new(
+            "post",
+            "/api/v1/backups",
+            "backUp",
+            "Backs everything up into a folder of the server's machine.",
+        )
+        .by(post(backup::create))
+        .body(&[("path", "string", true), ("keep", "integer", false)])
+        .answers(200, "What was added.", "Backup"),
+    ];
+    all.extend(access_operations());
+    all
+}
+
+/// With the body that says what a destination is.
+fn destination(operation: Operation) -> Operation {
+    operation.body(&[
+        ("url", "string", true),
+        ("form", "string", false),
+        ("severities", "array", false),
+        ("isEnabled", "boolean", false),
+    ])
+}
+
+fn access_operations() -> Vec<Operation> {
+    vec![
+        Operation::new("get", "/api/v1/roles", "listRoles", "Lists the roles and what they allow.")
+            .by(get(principals::roles))
+            .lists("Roles.", "Role"),
+        Operation::new("get", "/api/v1/roleAssignments", "listRoleAssignments", "Lists who has which role where.")
+            .by(get(principals::assignments).post(principals::assign))
+            .lists("Assignments at scopes that the caller may see.", "RoleAssignment"),
+        Operation::new("post", "/api/v1/roleAssignments", "assignRole", "Gives a principal a role at a scope.")
+            .body(&[("principalId", "string", true), ("role", "string", true), ("scope", "string", true)])
+            .answers(201, "The assignment.", "RoleAssignment"),
+        Operation::new("delete", "/api/v1/roleAssignments/{id}", "deleteRoleAssignment", "Takes a role back.")
+            .by(delete(principals::delete_assignment))
+            .answers_nothing(204, "It is gone."),
+        Operation::new("get", "/api/v1/servicePrincipals", "listServicePrincipals", "Lists programs that can sign in.")
+            .by(get(principals::programs).post(principals::create_program))
+            .lists("Service principals.", "Principal"),
+        Operation::new(
+            "post",
+            "/api/v1/servicePrincipals",
+            "createServicePrincipal",
+            "Makes a service principal with a first secret.",
+        )
+        .body(&[("displayName", "string", true), ("days", "integer", false)])
+        .answers(201, "The service principal, and its secret this once.", "Principal"),
+        Operation::new("get", "/api/v1/servicePrincipals/{id}", "getServicePrincipal", "Shows a service principal.")
+            .by(get(principals::program).delete(principals::delete_program))
+            .answers(200, "The service principal.", "Principal"),
+        Operation::new(
+            "delete",
+            "/api/v1/servicePrincipals/{id}",
+            "deleteServicePrincipal",
+            "Removes a service principal.",
+        )
+        .answers_nothing(204, "It is gone, with its secrets and roles."),
+        Operation::new(
+            "post",
+            "/api/v1/servicePrincipals/{id}/secrets",
+            "createSecret",
+            "Makes one more client secret.",
+        )
+        .by(post(principals::create_secret))
+        .body(&[("days", "integer", false)])
+        .answers(201, "The secret, with its text this once.", "Secret"),
+        Operation::new(
+            "delete",
+            "/api/v1/servicePrincipals/{id}/secrets/{secret}",
+            "deleteSecret",
+            "Removes a client secret.",
+        )
+        .by(delete(principals::delete_secret))
+        .answers_nothing(204, "It is gone."),
+        Operation::new("get", "/api/v1/users", "listUsers", "Lists people.")
+            .by(get(principals::users).post(principals::create_user))
+            .lists("Users of this server and of outside providers.", "Principal"),
+        Operation::new("post", "/api/v1/users", "createUser", "Makes a user with a password.")
+            .body(&[("name", "string", true), ("password", "string", true), ("displayName", "string", false)])
+            .answers(201, "The user.", "Principal"),
+        Operation::new("get", "/api/v1/users/{name}", "getUser", "Shows a user.")
+            .by(get(principals::user).patch(principals::change_user).delete(principals::delete_user))
+            .answers(200, "The user.", "Principal"),
+        Operation::new("patch", "/api/v1/users/{name}", "changeUser", "Changes a user.")
+            .body(&[("displayName", "string", false), ("isEnabled", "boolean", false), ("password", "string", false)])
+            .answers(200, "The user.", "Principal"),
+        Operation::new("delete", "/api/v1/users/{name}", "deleteUser", "Removes a user.")
+            .answers_nothing(204, "It is gone, with its tokens and roles."),
+        Operation::new("post", "/api/v1/users/{name}/totp", "createTotp", "A new secret for one-time codes.")
+            .by(post(principals::new_totp).delete(principals::remove_totp))
+            .answers(200, "The secret, for an authenticator.", "Totp"),
+        Operation::new("delete", "/api/v1/users/{name}/totp", "deleteTotp", "Asks for one-time codes no more.")
+            .answers_nothing(204, "It is done."),
+        Operation::new(
+            "post",
+            "/api/v1/users/{name}/totp/confirm",
+            "confirmTotp",
+            "Asks for one-time codes from now on.",
+        )
+        .by(post(principals::confirm_totp))
+        .body(&[("code", "string", true)])
+        .answers_nothing(204, "It is done."),
+        Operation::new("get", "/api/v1/tokens", "listTokens", "Lists the caller's own tokens.")
+            .by(get(principals::tokens).post(principals::create_token))
+            .lists("Tokens.", "Token"),
+        Operation::new("post", "/api/v1/tokens", "createToken", "Makes a token for the caller.")
+            .body(&[
+                ("name", "string", true),
+                ("days", "integer", false),
+                ("role", "string", false),
+                ("scope", "string", false),
+            ])
+            .answers(201, "The token, with its text this once.", "Token"),
+        Operation::new("delete", "/api/v1/tokens/{id}", "deleteToken", "Removes a token of the caller.")
+            .by(delete(principals::delete_token))
+            .answers_nothing(204, "It is gone."),
+    ]
+}
+
+pub(crate) fn router(services: Arc<Services>) -> Router {
+    openapi::routes(operations())
         .route("/api/v1/{*rest}", any(nothing))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(services)
-        .merge(backups)
 }
 
 async fn nothing(requester: Requester) -> Result<(), AzureError> {

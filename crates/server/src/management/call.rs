@@ -38,6 +38,8 @@ pub(super) enum Target {
     /// The resources of a type, in a scope: a subscription, a group or another resource.
     List {
         scope: String,
+        /// The group, where it is the scope.
+        group: Option<String>,
         of: String,
         parent: Option<ResourceId>,
     },
@@ -222,14 +224,14 @@ fn target(segments: &[String], method: &Method) -> Option<Target> {
         let of: Vec<&str> = steps[at + 1..].iter().step_by(2).map(String::as_str).collect();
         let kind = steps.get(at + 2).cloned().unwrap_or_default();
         let namespace = of.first().copied().unwrap_or_default();
-        return Some(Target::List { scope, of: format!("{namespace}/{kind}"), parent: None });
+        return Some(Target::List { scope, group: None, of: format!("{namespace}/{kind}"), parent: None });
     }
     let kinds: Vec<&str> = steps.iter().step_by(2).map(String::as_str).collect();
     let of = format!("{namespace}/{}", kinds.join("/"));
     let group = match group {
         Some(group) => group,
         // Of a whole subscription there are lists alone.
-        None if steps.len() == 1 => return Some(Target::List { scope, of, parent: None }),
+        None if steps.len() == 1 => return Some(Target::List { scope, group: None, of, parent: None }),
         None => return None,
     };
     let id = |steps: &[String]| {
@@ -240,13 +242,13 @@ fn target(segments: &[String], method: &Method) -> Option<Target> {
     };
     match steps.len() {
         0 => None,
-        1 => Some(Target::List { scope, of, parent: None }),
+        1 => Some(Target::List { scope, group: Some(group.clone()), of, parent: None }),
         length if length % 2 == 0 => id(steps).map(Target::Resource),
         length => {
             let parent = id(&steps[..length - 1])?;
             match *method {
                 Method::POST => Some(Target::Action { id: parent, name: steps[length - 1].clone() }),
-                _ => Some(Target::List { scope: parent.to_string(), of, parent: Some(parent) }),
+                _ => Some(Target::List { scope: parent.to_string(), group: None, of, parent: Some(parent) }),
             }
         }
     }

@@ -59,6 +59,9 @@ async fn manage(
 async fn answer(services: &Services, call: &Call) -> Result<Response, AzureError> {
     let of = call.target.type_name().to_lowercase();
     let is = |known: &str| of == known.to_lowercase();
+    if let Target::List { group: Some(group), .. } = &call.target {
+        services.directory.check_group(group).await?;
+    }
     match &call.target {
         Target::Subscriptions | Target::Subscription => groups::subscriptions(services, call),
         Target::Groups | Target::Group(_) => groups::answer(services, call).await,

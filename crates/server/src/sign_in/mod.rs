@@ -7,6 +7,7 @@ mod token;
 
 use crate::Services;
 use crate::audit::Activity;
+use crate::openapi::{self, Operation};
 use access::{Caller, Wrong};
 use axum::Router;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -19,19 +20,78 @@ pub(crate) const PASSWORD_CHECKS_MAX: usize = 4;
 /// What the audit calls a sign-in.
 const SIGN_IN: &str = "Turnstone/signIn/action";
 
+/// Every operation of signing in, with who answers it. Whatever tenant a client is told, it means this server; `adfs` is
+/// the one that needs nothing of Microsoft's.
+pub(crate) fn operations() -> Vec<Operation> {
+    const TAG: &str = "Sign-in";
+    let issues = |path, name| {
+        Operation::new("post", path, name, "Gives a program an access token for its client secret, over https.")
+            .of(TAG)
+            .open()
+            .by(post(token::issue))
+            .body_as("application/x-www-form-urlencoded")
+            .answers(200, "An access token.", "AccessToken")
+            .answers(400, "The form is wrong.", "OAuthError")
+            .answers(401, "The client id or its secret is wrong.", "OAuthError")
+    };
+    let leads = |path, name| {
+        Operation::new("get", path, name, "Where tokens are to be had.")
+            .of(TAG)
+            .open()
+            .by(get(token::configuration))
+            .answers(200, "The addresses.", "Any")
+    };
+    vec![
+        leads("/{tenant}/.well-known/openid-configuration", "signInConfiguration"),
+        leads("/{tenant}/v2.0/.well-known/openid-configuration", "signInConfigurationV2"),
+        issues("/{tenant}/oauth2/token", "issueToken"),
+        issues("/{tenant}/oauth2/v2.0/token", "issueTokenV2"),
+        Operation::new("get", "/adfs/discovery/keys", "signInKeys", "The keys to check access tokens with: none.")
+            .of(TAG)
+            .open()
+            .by(get(token::keys))
+            .answers(200, "No keys.", "Any"),
+        Operation::new("get", "/metadata/endpoints", "describeCloud", "The cloud that this server is.")
+            .of(TAG)
+            .open()
+            .by(get(token::cloud))
+            .answers(200, "Its addresses.", "Any"),
+        Operation::new("post", "/api/v1/session", "signIn", "Signs a person in; the session is a cookie.")
+            .of(TAG)
+            .open()
+            .by(post(session::begin).get(session::show).delete(session::end))
+            .body(&[("name", "string", true), ("password", "string", true), ("code", "string", false)])
+            .answers_nothing(204, "The session has begun."),
+        Operation::new("get", "/api/v1/session", "showSession", "Who is signed in, and what they may do.")
+            .of(TAG)
+            .answers(200, "The principal and its roles.", "Session"),
+        Operation::new("delete", "/api/v1/session", "signOut", "Ends the session.")
+            .of(TAG)
+            .open()
+            .answers_nothing(204, "It has ended."),
+        Operation::new("get", "/api/v1/session/oidc", "signInOutside", "Sends the browser to the outside provider.")
+            .of(TAG)
+            .open()
+            .by(get(oidc::begin))
+            .answers_nothing(302, "To the provider.")
+            .answers(502, "The provider cannot be asked.", "Error"),
+        Operation::new(
+            "get",
+            "/api/v1/session/oidc/callback",
+            "signInFromOutside",
+            "The browser comes back from the provider.",
+        )
+        .of(TAG)
+        .open()
+        .by(get(oidc::end))
+        .query("state", "string", "What the browser was sent with.")
+        .query("code", "string", "What the provider gives a token for.")
+        .answers_nothing(302, "To the portal, signed in."),
+    ]
+}
+
 pub(crate) fn router(services: Arc<Services>) -> Router {
-    // Whatever tenant a client is told, it means this server. `adfs` is the one that needs nothing of Microsoft's.
-    Router::new()
-        .route("/{tenant}/.well-known/openid-configuration", get(token::configuration))
-        .route("/{tenant}/v2.0/.well-known/openid-configuration", get(token::configuration))
-        .route("/{tenant}/oauth2/token", post(token::issue))
-        .route("/{tenant}/oauth2/v2.0/token", post(token::issue))
-        .route("/adfs/discovery/keys", get(token::keys))
-        .route("/metadata/endpoints", get(token::cloud))
-        .route("/api/v1/session", post(session::begin).get(session::show).delete(session::end))
-        .route("/api/v1/session/oidc", get(oidc::begin))
-        .route("/api/v1/session/oidc/callback", get(oidc::end))
-        .with_state(services)
+    openapi::routes(operations()).with_state(services)
 }
 
 /// The host that the client knows this server by.
