@@ -53,9 +53,10 @@ blackbox: build $(VENV)/ready
 nightly: build $(VENV)/ready
 	TURNSTONE_KILL_ROUNDS=200 TURNSTONE_BIN=$(TARGET)/debug $(VENV)/bin/pytest -q tests/blackbox/test_durability.py -k random_moments
 
-# Clients of the Azure ecosystem, unmodified.
+# Clients of the Azure ecosystem, unmodified; some have environments of their own.
 clients: build $(VENV)/ready
-	TURNSTONE_BIN=$(TARGET)/debug $(VENV)/bin/pytest -q tests/clients
+	@command -v npm >/dev/null || ($(APT) update -q && $(APT) install -y -q nodejs npm)
+	TURNSTONE_CLIENT_VENVS=$(TARGET)/client-venvs TURNSTONE_BIN=$(TARGET)/debug $(VENV)/bin/pytest -q tests/clients
 
 # Queries made from a grammar, against Microsoft's language service.
 oracle: build $(VENV)/ready $(TARGET)/oracle/ready

@@ -110,3 +110,31 @@ def test_get_and_metadata_and_an_api_key(server, workspace):
     answer = server.request("POST", f"/v1/workspaces/{workspace}/query", body, headers)
     assert answer.json["Tables"][0]["Rows"] == [[10]] and len(answer.json["Tables"]) == 4
     assert server.request("POST", f"/v1/workspaces/{workspace}/query", body, {**headers, "x-api-key": "no"}).status == 401
+
+
+def test_several_workspaces_are_asked_together(server, credential):
+    """Rows of both, columns of both; a workspace that nobody knows is an error, and so is one column of two types."""
+    server.manage(".create database other")
+    server.manage(".create table Shared (TimeGenerated: datetime, A: long, OnlyHere: string)", "default")
+    server.manage(".create table Shared (TimeGenerated: datetime, A: long, OnlyThere: string)", "other")
+    server.ingest("Shared", '{"TimeGenerated":"2026-03-02T10:00:00Z","A":1,"OnlyHere":"h"}')
+    server.ingest("Shared", '{"TimeGenerated":"2026-03-02T11:00:00Z","A":2,"OnlyThere":"t"}', database="other")
+    with LogsQueryClient(credential, endpoint=server.https) as client:
+
+        def rows(query: str, timespan=None) -> list[list]:
+            answer = client.query_workspace("default", query, timespan=timespan, additional_workspaces=["other"])
+            assert answer.status == LogsQueryStatus.SUCCESS
+            return [list(row) for row in answer.tables[0].rows]
+
+        assert rows("Shared | sort by A asc | project A, OnlyHere, OnlyThere") == [[1, "h", ""], [2, "", "t"]]
+        assert rows("Shared | where OnlyThere == 't' | project A") == [[2]]
+        assert rows("Shared | summarize sum(A), count()") == [[3, 2]]
+        start = datetime.datetime(2026, 3, 2, 10, 30, tzinfo=datetime.timezone.utc)
+        assert rows("Shared | project A", (start, datetime.timedelta(hours=1))) == [[2]]
+        with pytest.raises(HttpResponseError):
+            client.query_workspace("default", "Shared", timespan=None, additional_workspaces=["nowhere"])
+        server.manage(".create table Torn (A: long)", "default")
+        server.manage(".create table Torn (A: string)", "other")
+        with pytest.raises(HttpResponseError) as raised:
+            rows("Torn")
+        assert "different types" in raised.value.message

@@ -5,7 +5,7 @@
 //! is kept with it, so that a restart goes on from there.
 
 use crate::Services;
-use crate::api::{Body, Params};
+use crate::api::{Body, Params, literal, time};
 use crate::azure_error::AzureError;
 use crate::requester::Requester;
 use access::SecretText;
@@ -205,12 +205,8 @@ pub(crate) async fn export(
     let wrong = |problem: String| AzureError::bad_request("InvalidParameter", problem);
     let form = span.form.as_deref().unwrap_or("row");
     let form = Form::named(form).ok_or_else(|| wrong(format!("form: '{form}' is none of row, ocsf, cef")))?;
-    let time = |name: &str, text: &Option<String>, default: i64| match text {
-        None => Ok(default),
-        Some(text) => kql::datetime::parse(text).ok_or_else(|| wrong(format!("{name}: '{text}' is no date and time"))),
-    };
-    let end = time("to", &span.to, kql::datetime::now())?;
-    let begin = time("from", &span.from, end.saturating_sub(kql::timespan::TICKS_PER_DAY))?;
+    let end = time("to", span.to.as_deref(), kql::datetime::now())?;
+    let begin = time("from", span.from.as_deref(), end.saturating_sub(kql::timespan::TICKS_PER_DAY))?;
     let alerts = services.alerts_between(begin, end, LISTED_MAX).await?;
     let sees = |alert: &&Alert| {
         alert.get("ResourceId").and_then(Value::as_str).is_some_and(|hub| caller.may(access::role::READ_SECURITY, hub))
@@ -224,7 +220,6 @@ pub(crate) async fn export(
 impl Services {
     /// The alerts of all workspaces that hubs write to, the oldest first.
     async fn alerts_between(&self, begin: i64, end: i64, most: usize) -> Result<Vec<Alert>, AzureError> {
-        let literal = |ticks| format!("datetime({})", kql::datetime::format(ticks));
         let (begin, end, most) = (literal(begin), literal(end), most.to_string());
         let parameters = [("begin", begin.as_str()), ("end", &end), ("most", &most)];
         let mut databases: Vec<String> =

@@ -1,6 +1,6 @@
 //! Devices: their identities, and what is known of them.
 
-use super::{Body, Params};
+use super::{Body, Params, literal, time};
 use crate::Services;
 use crate::azure_error::AzureError;
 use crate::requester::Requester;
@@ -253,21 +253,13 @@ pub(super) async fn timeline(
     let (registry, scope) = OfHub { hub: span.hub }.find(&services)?;
     requester.may(READ_DEVICES, &scope)?;
     requester.may(access::role::READ_SECURITY, &scope)?;
-    let now = kql::datetime::now();
-    let time = |text: Option<String>, name: &str, default: i64| match text {
-        None => Ok(default),
-        Some(text) => kql::datetime::parse(&text).ok_or_else(|| {
-            AzureError::bad_request("InvalidParameter", format!("{name}: '{text}' is no date and time"))
-        }),
-    };
-    let end = time(span.to, "to", now)?;
-    let begin = time(span.from, "from", end.saturating_sub(7 * kql::timespan::TICKS_PER_DAY))?;
+    let end = time("to", span.to.as_deref(), kql::datetime::now())?;
+    let begin = time("from", span.from.as_deref(), end.saturating_sub(7 * kql::timespan::TICKS_PER_DAY))?;
     if registry.device(&id).await.map_err(refused)?.is_none() {
         return Err(refused(hub::registry::Error::NoDevice(id)));
     }
     let most = span.top.unwrap_or(TIMELINE).clamp(1, TIMELINE_MAX).to_string();
-    let (begin, end) = (kql::datetime::format(begin), kql::datetime::format(end));
-    let (begin, end) = (format!("datetime({begin})"), format!("datetime({end})"));
+    let (begin, end) = (literal(begin), literal(end));
     let parameters = [("hub", scope.as_str()), ("device", &id), ("begin", &begin), ("end", &end), ("most", &most)];
     let rows = services.ask(&services.directory.database_of_hub(registry.hub()), EVENTS, &parameters).await?;
     let value = rows.into_iter().map(lower_camel).collect::<Vec<_>>();

@@ -2,6 +2,7 @@
 //! offers.
 
 mod devices;
+mod instance;
 mod live;
 pub(crate) mod principals;
 mod saved;
@@ -144,6 +145,16 @@ pub(crate) fn operations() -> Vec<Operation> {
         .body(&[("csl", "string", true)])
         .answers_as(200, "The file.", "application/vnd.apache.parquet")
         .answers(504, "The query took too long.", "Error"),
+        Operation::new("get", "/api/v1/settings", "getSettings", "How the instance is set up.")
+            .by(get(instance::settings))
+            .answers(200, "What everybody who is signed in may know.", "Any"),
+        Operation::new("get", "/api/v1/audit", "listAudit", "Who has changed what, and who has signed in.")
+            .by(get(instance::audit))
+            .query("from", "string", "A time; 30 days before the end where nothing is said.")
+            .query("to", "string", "A time; now where nothing is said.")
+            .query("caller", "string", "One caller's alone.")
+            .query("top", "integer", "So many at most.")
+            .lists("Entries, the newest first.", "AuditEntry"),
         Operation::new(
             "post",
             "/api/v1/backups",
@@ -275,6 +286,18 @@ pub(crate) fn router(services: Arc<Services>) -> Router {
 async fn nothing(requester: Requester) -> Result<(), AzureError> {
     requester.is_somebody("Turnstone/nothing/read")?;
     Err(AzureError::not_found("NotFound", "there is nothing at this address"))
+}
+
+/// A time of a request, in ticks.
+pub(crate) fn time(name: &str, given: Option<&str>, default: i64) -> Result<i64, AzureError> {
+    let wrong =
+        |text: &str| AzureError::bad_request("InvalidParameter", format!("{name}: '{text}' is no date and time"));
+    given.map_or(Ok(default), |text| kql::datetime::parse(text).ok_or_else(|| wrong(text)))
+}
+
+/// A time as the value of a query's parameter.
+pub(crate) fn literal(ticks: i64) -> String {
+    format!("datetime({})", kql::datetime::format(ticks))
 }
 
 /// An error in the shape of this interface, which is that of Azure's.

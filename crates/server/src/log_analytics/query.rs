@@ -190,15 +190,16 @@ async fn answer(
     if all.len() > WORKSPACES_MAX {
         return Err(LogsError::bad_argument(format!("a query asks {WORKSPACES_MAX} workspaces at most")));
     }
-    if all.len() > 1 {
-        catalog = Arc::new(Together { inner: catalog, databases: all });
-    }
     if let Some(span) = asked.timespan.filter(|span| !span.is_empty()) {
         let read = timespan::parse(&span, datetime::now());
         let span = read.ok_or_else(|| {
             LogsError::bad_argument(format!("the timespan '{span}' is none of ISO 8601: P1D, or start/end"))
         })?;
         catalog = Arc::new(Within { inner: catalog, span });
+    }
+    // Over the others: it asks each table for its part of the span.
+    if all.len() > 1 {
+        catalog = Arc::new(Together { inner: catalog, databases: all });
     }
     let limits = Limits { timeout: preferences.wait, ..Limits::default() };
     let id = headers.get("x-ms-client-request-id").and_then(|id| id.to_str().ok()).unwrap_or_default();

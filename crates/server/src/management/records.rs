@@ -3,8 +3,8 @@
 use super::analytics::{Known, recommendation_type_id, solution_of, text};
 use super::call::{Call, Target};
 use super::{method_not_allowed, not_found};
-use crate::Services;
 use crate::azure_error::AzureError;
+use crate::{Services, api};
 use axum::Json;
 use axum::http::Method;
 use axum::response::{IntoResponse, Response};
@@ -71,13 +71,7 @@ fn rules<T>(read: Result<Vec<T>, detect::Error>) -> Result<Vec<T>, AzureError> {
 
 /// A bound of time: `startTimeUtc>` and `startTimeUtc<` are what its parameters are called.
 fn time(call: &Call, name: &str, default: i64) -> Result<String, AzureError> {
-    let ticks = match call.parameter(name) {
-        None => default,
-        Some(text) => kql::datetime::parse(text).ok_or_else(|| {
-            AzureError::bad_request("InvalidParameter", format!("{name}: '{text}' is no date and time"))
-        })?,
-    };
-    Ok(format!("datetime({})", kql::datetime::format(ticks)))
+    Ok(api::literal(api::time(name, call.parameter(name), default)?))
 }
 
 async fn alerts(

@@ -102,6 +102,13 @@ pub(super) fn all() -> Value {
                 ("severities", list(text())), ("secret", text()), ("lastFailure", nullable("string")), ("deliveredUntil", nullable("string")),
             ],
         ),
+        "AuditEntry": object(
+            &["time", "caller", "operation", "status"],
+            &[
+                ("time", text()), ("caller", text()), ("address", text()), ("operation", text()), ("resource", text()),
+                ("status", text()), ("statusCode", nullable("integer")), ("request", text()), ("correlationId", text()),
+            ],
+        ),
         "Backup": object(&[], &[]),
         "Resource": resource,
         "ResourceBody": object(
