@@ -5,11 +5,10 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::time::{Duration, Instant};
 
-/// So many names or addresses are kept at most; beyond, those that were not heard of for longest go.
-const KEYS_MAX: usize = 10_000;
-
 /// Lets through so many at once and so many a second after that, for each key.
 pub struct RateLimit<K> {
+    /// So many keys are kept at most; beyond, those that were not heard of for longest go.
+    keys_max: usize,
     burst: f64,
     per_second: f64,
     buckets: Mutex<HashMap<K, Bucket>>,
@@ -22,8 +21,8 @@ struct Bucket {
 }
 
 impl<K: Eq + Hash + Clone> RateLimit<K> {
-    pub fn new(burst: u32, per_second: f64) -> RateLimit<K> {
-        RateLimit { burst: f64::from(burst), per_second, buckets: Mutex::default() }
+    pub fn new(keys_max: usize, burst: u32, per_second: f64) -> RateLimit<K> {
+        RateLimit { keys_max, burst: f64::from(burst), per_second, buckets: Mutex::default() }
     }
 
     /// Takes one; else how long until there is one again.
@@ -34,6 +33,11 @@ impl<K: Eq + Hash + Clone> RateLimit<K> {
     /// How long until there is one again, where there is none; takes nothing.
     pub fn check(&self, key: &K, now: Instant) -> Result<(), Duration> {
         self.change(key, now, 0.0)
+    }
+
+    /// Forgets what some keys have taken.
+    pub fn forgive_all(&self, is_one: impl Fn(&K) -> bool) {
+        self.buckets.lock().retain(|key, _| !is_one(key));
     }
 
     /// Forgets what a key has taken.
@@ -54,11 +58,11 @@ impl<K: Eq + Hash + Clone> RateLimit<K> {
         if taken == 0.0 {
             return Ok(());
         }
-        if buckets.len() >= KEYS_MAX && !buckets.contains_key(key) {
+        if buckets.len() >= self.keys_max && !buckets.contains_key(key) {
             // Whoever is full again is as one that was never here.
             buckets.retain(|_, bucket| filled(bucket) < self.burst);
             let oldest = buckets.iter().min_by_key(|(_, bucket)| bucket.at).map(|(key, _)| key.clone());
-            if let Some(oldest) = oldest.filter(|_| buckets.len() >= KEYS_MAX) {
+            if let Some(oldest) = oldest.filter(|_| buckets.len() >= self.keys_max) {
                 buckets.remove(&oldest);
             }
         }
@@ -73,7 +77,7 @@ mod tests {
 
     #[test]
     fn a_burst_then_so_many_a_second() {
-        let limit = RateLimit::new(3, 0.5);
+        let limit = RateLimit::new(10, 3, 0.5);
         let start = Instant::now();
         for _ in 0..3 {
             limit.take(&"ann", start).expect("of the burst");
@@ -90,11 +94,11 @@ mod tests {
 
     #[test]
     fn keys_are_bounded() {
-        let limit = RateLimit::new(1, 0.001);
+        let limit = RateLimit::new(100, 1, 0.001);
         let start = Instant::now();
-        for key in 0..KEYS_MAX + 10 {
+        for key in 0..110 {
             limit.take(&key, start + Duration::from_millis(key as u64)).expect("each its first");
         }
-        assert!(limit.buckets.lock().len() <= KEYS_MAX);
+        assert!(limit.buckets.lock().len() <= 100);
     }
 }

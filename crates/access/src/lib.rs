@@ -20,7 +20,7 @@ pub use attempts::RateLimit;
 pub use principal::{Assignment, Caller, Grant, Kind, Means, Principal, SecretInfo};
 pub use role::{ROLES, Role};
 pub use secret::SecretText;
-pub use store::{Access, AdminToken, NewSecret, Totp, Wrong};
+pub use store::{Access, AdminToken, NewSecret, Totp, UserChange, Wrong};
 
 /// What the store could not do.
 #[derive(Debug, thiserror::Error)]

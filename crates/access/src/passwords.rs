@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use totp_rs::TOTP;
 
 pub(crate) const PASSWORD_CHARACTERS_MIN: usize = 12;
-const PASSWORD_BYTES_MAX: usize = 1024;
+pub(crate) const PASSWORD_BYTES_MAX: usize = 1024;
 const SALT_BYTES: usize = 16;
 /// 19 MiB, 2 passes, 1 lane: the least that OWASP's password storage cheat sheet recommends for Argon2id.
 const MEMORY_KIB: u32 = 19 * 1024;

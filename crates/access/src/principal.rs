@@ -97,6 +97,17 @@ pub enum Means {
     Session,
 }
 
+impl Means {
+    pub fn name(self) -> &'static str {
+        match self {
+            Means::AdminToken => "AdminToken",
+            Means::AccessToken => "AccessToken",
+            Means::PersonalToken => "PersonalToken",
+            Means::Session => "Session",
+        }
+    }
+}
+
 /// Who makes a call, and what they may do.
 #[derive(Debug, Clone)]
 pub struct Caller {

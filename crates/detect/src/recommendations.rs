@@ -1,6 +1,7 @@
 //! Recommendations at work: each device's latest snapshots, and whether it is unhealthy by them.
 
 use crate::content::RecommendationRule;
+use crate::settings::DEFAULT_HUB;
 use crate::tables::{RAW_EVENTS, columns};
 use crate::{Error, Settings};
 use arrow::array::RecordBatch;
@@ -73,6 +74,17 @@ impl RecommendationEvaluator {
             .collect()
     }
 
+    /// All that is active, as a change to be written now.
+    pub fn active(&mut self, now_ticks: i64) -> Vec<Change> {
+        let active = self.standings.iter_mut().filter(|(_, standing)| standing.is_active);
+        active
+            .map(|(device_id, standing)| {
+                standing.written_ticks = now_ticks;
+                Change { name: self.rule.name.clone(), device_id: device_id.clone(), standing: standing.clone() }
+            })
+            .collect()
+    }
+
     pub fn reads(&self, event_name: &str) -> bool {
         self.rule.inputs.iter().any(|i| i == event_name)
     }
@@ -136,10 +148,12 @@ impl RecommendationEvaluator {
     pub fn row(&self, change: &Change, settings: &Settings) -> Map<String, Value> {
         let standing = &change.standing;
         let time = |ticks| Value::String(datetime::format(ticks));
-        let id = uuid::Uuid::new_v5(
-            &uuid::Uuid::NAMESPACE_OID,
-            format!("{}\u{0}{}", change.name, change.device_id).as_bytes(),
-        );
+        let mut name = format!("{}\u{0}{}", change.name, change.device_id);
+        // Ids of the default hub are older than other hubs.
+        if settings.hub != DEFAULT_HUB {
+            name = format!("{name}\u{0}{}", settings.hub);
+        }
+        let id = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, name.as_bytes());
         let row = serde_json::json!({
             "TenantId": settings.main.workspace_id,
             "TimeGenerated": time(standing.written_ticks),

@@ -42,6 +42,31 @@ pub trait Catalog: Send + Sync {
     fn has_database(&self, database: &str) -> bool;
 }
 
+/// The tables of one database, and no function: what a program reads its own tables through, whatever else was made
+/// beside them.
+pub struct TablesOf {
+    pub inner: Arc<dyn Catalog>,
+    pub database: String,
+}
+
+impl Catalog for TablesOf {
+    fn table(&self, database: &str, name: &str) -> Option<Table> {
+        if database == self.database { self.inner.table(database, name) } else { None }
+    }
+
+    fn table_names(&self, database: &str) -> Vec<String> {
+        if database == self.database { self.inner.table_names(database) } else { Vec::new() }
+    }
+
+    fn database_names(&self) -> Vec<String> {
+        vec![self.database.clone()]
+    }
+
+    fn has_database(&self, database: &str) -> bool {
+        database == self.database
+    }
+}
+
 /// A fixed set of tables, the same for every database name.
 #[derive(Debug, Default, Clone)]
 pub struct FixedCatalog {

@@ -8,6 +8,8 @@ mod ocsf;
 mod syslog;
 mod webhook;
 
+pub use webhook::new_secret;
+
 use serde_json::{Map, Value, json};
 
 /// An alert: a row of `SecurityAlert`.
@@ -53,6 +55,18 @@ impl Form {
     }
 }
 
+/// Whether an address is https, or http of this machine itself. One with a name or a password before its host is neither:
+/// what stands there hides which host is meant.
+pub fn is_private(url: &str) -> bool {
+    let Ok(uri) = url.parse::<ureq::http::Uri>() else { return false };
+    let Some(authority) = uri.authority().filter(|authority| !authority.as_str().contains('@')) else { return false };
+    match uri.scheme_str() {
+        Some("https") => !authority.host().is_empty(),
+        Some("http") => matches!(authority.host(), "127.0.0.1" | "localhost" | "[::1]"),
+        _ => false,
+    }
+}
+
 /// Why an alert did not arrive.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -67,7 +81,7 @@ pub enum Error {
 
 /// Where alerts are sent.
 pub enum Destination {
-    Webhook(webhook::Webhook),
+    Webhook(Box<webhook::Webhook>),
     Syslog(syslog::Syslog),
 }
 
@@ -77,7 +91,7 @@ impl Destination {
     pub fn read(url: &str, form: Form, secret: &str) -> Result<Destination, String> {
         match url.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase()) {
             Some(scheme) if scheme == "https" || scheme == "http" => {
-                webhook::Webhook::new(url, form, secret).map(Destination::Webhook)
+                webhook::Webhook::new(url, form, secret).map(|webhook| Destination::Webhook(Box::new(webhook)))
             }
             Some(scheme) if ["tls", "tcp", "udp"].contains(&scheme.as_str()) => {
                 syslog::Syslog::new(url, form).map(Destination::Syslog)
@@ -148,11 +162,19 @@ mod tests {
 
     #[test]
     fn addresses_are_read() {
-        let kind = |url: &str| Destination::read(url, Form::Row, "s").map(|destination| destination.kind()).ok();
+        let kind = |url: &str| Destination::read(url, Form::Row, "").map(|destination| destination.kind()).ok();
         assert_eq!(kind("https://siem.example/hook"), Some("webhook"));
         assert_eq!(kind("http://127.0.0.1:9/hook"), Some("webhook"));
         assert_eq!(kind("tls://siem.example:6514"), Some("syslog"));
-        for wrong in ["http://siem.example/hook", "ftp://x", "tcp://siem.example", "udp://:514", "siem"] {
+        for wrong in [
+            "http://localhost:x@192.0.2.1/",
+            "https://a@siem.example/",
+            "http://siem.example/hook",
+            "ftp://x",
+            "tcp://siem.example",
+            "udp://:514",
+            "siem",
+        ] {
             assert_eq!(kind(wrong), None, "{wrong}");
         }
     }

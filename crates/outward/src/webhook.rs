@@ -10,6 +10,16 @@ use std::time::Duration;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 const TIMEOUT: Duration = Duration::from_secs(15);
+/// What secrets of the standard begin with; the rest is base64.
+const SECRET_PREFIX: &str = "whsec_";
+const SECRET_BYTES: usize = 32;
+
+/// A new secret.
+pub fn new_secret() -> Option<String> {
+    let mut bytes = [0u8; SECRET_BYTES];
+    ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut bytes).ok()?;
+    Some(format!("{SECRET_PREFIX}{}", BASE64_STANDARD.encode(bytes)))
+}
 
 pub struct Webhook {
     url: String,
@@ -20,11 +30,9 @@ pub struct Webhook {
 
 impl Webhook {
     pub(crate) fn new(url: &str, form: Form, secret: &str) -> Result<Webhook, String> {
-        let host = url.split_once("://").map_or("", |(_, rest)| rest);
-        let is_own = ["127.0.0.1", "localhost", "[::1]"]
-            .iter()
-            .any(|own| host.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '/'])));
-        if host.is_empty() || (!url.to_ascii_lowercase().starts_with("https://") && !is_own) {
+        let encoded = secret.strip_prefix(SECRET_PREFIX).unwrap_or(secret);
+        let key = BASE64_STANDARD.decode(encoded).map_err(|_| "the secret is no base64".to_owned())?;
+        if !crate::is_private(url) {
             return Err(format!("'{url}' is no https:// address; http:// is for loopback only"));
         }
         let roots: Vec<Certificate<'static>> = rustls_native_certs::load_native_certs()
@@ -41,7 +49,7 @@ impl Webhook {
         Ok(Webhook {
             url: url.to_owned(),
             form,
-            key: hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()),
+            key: hmac::Key::new(hmac::HMAC_SHA256, &key),
             agent: ureq::Agent::new_with_config(config),
         })
     }
@@ -68,8 +76,8 @@ impl Webhook {
         let status = sent.map_err(|e| Error::Failed(e.to_string()))?.status().as_u16();
         match status {
             200..300 => Ok(()),
-            408 | 425 | 429 => Err(Error::Failed(format!("the answer is {status}"))),
-            400..500 => Err(Error::Refused(format!("the answer is {status}"))),
+            // The alert itself is not wanted; whatever else is wrong may be mended on the other side.
+            400 | 410 | 413 | 415 | 422 => Err(Error::Refused(format!("the answer is {status}"))),
             _ => Err(Error::Failed(format!("the answer is {status}"))),
         }
     }
@@ -81,11 +89,12 @@ mod tests {
 
     #[test]
     fn signatures_are_those_of_the_standard() {
-        let webhook = Webhook::new("https://siem.example/hook", Form::Row, "secret").expect("an address");
+        let webhook = Webhook::new("https://siem.example/hook", Form::Row, "whsec_c2VjcmV0").expect("an address");
         let [id, time, signature] = webhook.signed("msg", 1_700_000_000, "{}");
         assert_eq!((id.1.as_str(), time.1.as_str()), ("msg", "1700000000"));
         let given = BASE64_STANDARD.decode(signature.1.strip_prefix("v1,").expect("a version")).expect("base64");
         let key = hmac::Key::new(hmac::HMAC_SHA256, b"secret");
         hmac::verify(&key, b"msg.1700000000.{}", &given).expect("signed");
+        assert!(Webhook::new("https://siem.example/hook", Form::Row, &new_secret().expect("random")).is_ok());
     }
 }

@@ -1,5 +1,7 @@
 //! Data collection rules: what streams of records look like, how they are transformed, and into which tables they go.
 
+use crate::ResourceId;
+use crate::solution::WORKSPACE_TYPE;
 use kql::Type;
 use serde_json::{Map, Value};
 
@@ -12,7 +14,7 @@ const NAME_LENGTH_MAX: usize = 260;
 const FLOWS_MAX: usize = 100;
 
 /// A rule that has been understood.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct CollectionRule {
     /// What senders name it by.
     pub immutable_id: String,
@@ -28,11 +30,10 @@ pub struct Stream {
 }
 
 /// Where the records of some streams go.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Flow {
     pub streams: Vec<String>,
-    /// The names of workspaces.
-    pub workspaces: Vec<String>,
+    pub workspaces: Vec<ResourceId>,
     /// A query over `source`; `None` where the records go as they are.
     pub transform: Option<String>,
     pub table: String,
@@ -106,8 +107,8 @@ fn stream(name: &str, value: &Value) -> Result<Stream, String> {
     Ok(Stream { name: name.to_owned(), columns })
 }
 
-/// The destinations' names and their workspaces'.
-fn destinations(properties: &Map<String, Value>) -> Result<Vec<(String, String)>, String> {
+/// The destinations' names and their workspaces.
+fn destinations(properties: &Map<String, Value>) -> Result<Vec<(String, ResourceId)>, String> {
     let at = "properties.destinations";
     let all = member(properties, "destinations")
         .and_then(Value::as_object)
@@ -123,14 +124,14 @@ fn destinations(properties: &Map<String, Value>) -> Result<Vec<(String, String)>
         let (Some(name), Some(id)) = (text("name"), text("workspaceResourceId")) else {
             return Err(format!("{at}.logAnalytics[{place}] must have a name and a workspaceResourceId"));
         };
-        let id = crate::ResourceId::parse(id).filter(|id| id.is_of("Microsoft.OperationalInsights/workspaces"));
+        let id = ResourceId::parse(id).filter(|id| id.is_of(WORKSPACE_TYPE));
         let id = id.ok_or_else(|| format!("{at}.logAnalytics[{place}].workspaceResourceId is no id of a workspace"))?;
-        Ok((name.to_owned(), id.name))
+        Ok((name.to_owned(), id))
     };
     workspaces.iter().enumerate().map(read).collect()
 }
 
-fn flow(at: usize, value: &Value, declared: &[Stream], destinations: &[(String, String)]) -> Result<Flow, String> {
+fn flow(at: usize, value: &Value, declared: &[Stream], destinations: &[(String, ResourceId)]) -> Result<Flow, String> {
     let at = format!("properties.dataFlows[{at}]");
     let object = value.as_object().ok_or_else(|| format!("{at} must be an object"))?;
     let streams = texts(object, "streams", &at)?;
@@ -186,7 +187,7 @@ mod tests {
         let rule = CollectionRule::read(&properties(), "dcr-1").expect("a rule");
         assert_eq!(rule.stream("custom-raw").expect("declared").columns[1], ("Ok".to_owned(), Type::Bool));
         let flow = rule.flows_of("Custom-Raw").next().expect("a flow");
-        assert_eq!((flow.table.as_str(), flow.workspaces.as_slice()), ("Raw_CL", ["default".to_owned()].as_slice()));
+        assert_eq!((flow.table.as_str(), flow.workspaces[0].name.as_str()), ("Raw_CL", "default"));
         assert_eq!(flow.transform.as_deref(), Some("source | where Ok"));
         assert!(rule.flows_of("Custom-Other").next().is_none());
     }

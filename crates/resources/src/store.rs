@@ -29,6 +29,9 @@ create table mark (
 ",
 ];
 
+/// So many resources of a type are kept.
+const OF_TYPE_MAX: i64 = 10_000;
+
 /// What went wrong with the store.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -37,6 +40,10 @@ pub enum Error {
     Open(#[from] sqlite::Error),
     #[error("the resource '{0}' is damaged: {1}")]
     Damaged(String, String),
+    #[error("'{0}' is no id of a resource")]
+    BadId(String),
+    #[error("there are {OF_TYPE_MAX} resources of the type '{0}', which is all there can be")]
+    TooMany(String),
     #[error("resources: {0}")]
     Database(#[from] sqlx::Error),
 }
@@ -66,7 +73,17 @@ impl Resources {
 
     /// Keeps a resource, in the place of one of the same id. True when there was none.
     pub async fn put(&self, id: &ResourceId, body: &Value) -> Result<bool, Error> {
+        if !ResourceId::parse(&id.to_string()).is_some_and(|read| read.is(id)) {
+            return Err(Error::BadId(id.to_string()));
+        }
         let is_new = self.get(id).await?.is_none();
+        if is_new {
+            let count = sqlx::query("select count(*) from resource where type = ?").bind(id.type_name().to_lowercase());
+            let count: i64 = count.fetch_one(&self.pool).await?.get(0);
+            if count >= OF_TYPE_MAX {
+                return Err(Error::TooMany(id.type_name()));
+            }
+        }
         let statement = "insert into resource (key, id, type, body, changed_ticks) values (?, ?, ?, ?, ?)
             on conflict (key) do update set body = excluded.body, changed_ticks = excluded.changed_ticks";
         sqlx::query(statement)
@@ -94,7 +111,11 @@ impl Resources {
     /// All resources of a type, `Microsoft.Insights/dataCollectionRules`, by id.
     pub async fn of_type(&self, of: &str) -> Result<Vec<Resource>, Error> {
         let query = sqlx::query("select id, body, changed_ticks from resource where type = ? order by key");
-        query.bind(of.to_lowercase()).fetch_all(&self.pool).await?.iter().map(read).collect()
+        let rows = query.bind(of.to_lowercase()).fetch_all(&self.pool).await?;
+        // One that cannot be read must not hide the others.
+        let readable =
+            |row: &SqliteRow| read(row).inspect_err(|error| tracing::error!(%error, "a resource is passed over")).ok();
+        Ok(rows.iter().filter_map(readable).collect())
     }
 
     /// All resources below one, by id.

@@ -3,17 +3,19 @@
 use crate::Services;
 use crate::azure_error::AzureError;
 use crate::queries::{Failed, Limits, Properties};
+use engine::catalog::TablesOf;
 use engine::cells::Cells;
 use engine::{Caller, Rows};
 use serde_json::{Map, Value};
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 const BYTES_MAX: usize = 64 << 20;
 
 impl Services {
-    /// The rows of a query of our own over a workspace, as objects. `parameters` are what `declare query_parameters` of
+    /// The rows of a query of our own over the tables of a workspace, as objects; functions are not seen. `parameters` are what `declare query_parameters` of
     /// the text names; they are the only way in for anything that a request says.
     pub(crate) async fn ask(
         &self,
@@ -26,7 +28,7 @@ impl Services {
             parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let caller = Caller { principal: "turnstone".to_owned(), endpoint: String::new() };
         let properties = Properties { limits, parameters, caller, ..Properties::default() };
-        let catalog = self.workspaces.catalog();
+        let catalog = Arc::new(TablesOf { inner: self.workspaces.catalog(), database: database.to_owned() });
         let ran = self.queries.run(catalog, database.to_owned(), text.to_owned(), properties, objects).await;
         let results: Vec<Vec<Map<String, Value>>> = ran.map_err(|failed| match failed {
             Failed::TimedOut(_) => AzureError::busy("the rows could not be read in time; try again"),

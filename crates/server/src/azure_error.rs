@@ -55,12 +55,13 @@ impl From<workspace::Error> for AzureError {
     fn from(error: workspace::Error) -> AzureError {
         use workspace::Error::{
             AppendOnly, BadColumn, BadFunction, BadName, ColumnType, DiskFull, NoDatabase, NoTable, Overloaded,
-            QuotaReached, TooLarge,
+            QuotaReached, TakenName, TooLarge,
         };
         let message = error.to_string();
         match error {
             NoDatabase(_) | NoTable(_) => AzureError::not_found("ResourceNotFound", message),
             AppendOnly(_) => AzureError::new(StatusCode::CONFLICT, "AppendOnly", message),
+            TakenName { .. } => AzureError::new(StatusCode::CONFLICT, "NameNotAvailable", message),
             BadName(_) | BadColumn(_) | BadFunction(_) | ColumnType { .. } => {
                 AzureError::bad_request("InvalidParameter", message)
             }
@@ -124,7 +125,12 @@ impl From<access::Error> for AzureError {
 
 impl From<resources::Error> for AzureError {
     fn from(error: resources::Error) -> AzureError {
-        AzureError::internal(&error)
+        match &error {
+            resources::Error::BadId(_) | resources::Error::TooMany(_) => {
+                AzureError::bad_request("InvalidParameter", error.to_string())
+            }
+            _ => AzureError::internal(&error),
+        }
     }
 }
 

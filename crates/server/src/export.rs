@@ -1,20 +1,23 @@
 //! `POST /api/v1/workspaces/{database}/export`: the rows of a query as a Parquet file, sent while they are computed.
 
 use crate::Services;
-use crate::api::Body;
+use crate::api::{Body, Path};
 use crate::azure_error::AzureError;
+use crate::kusto::query::principal;
 use crate::queries::{Failed, Limits, Properties};
 use crate::requester::Requester;
 use access::role::QUERY;
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use engine::Caller;
 use futures::StreamExt;
 use serde::Deserialize;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use workspace::format::ParquetWriter;
 
 /// Parts of a file that wait for a slow reader.
@@ -44,8 +47,15 @@ pub(crate) async fn export(
     let (parts, mut received) = mpsc::channel::<Part>(PARTS_MAX);
     let text = request.csl.clone();
     let limits = Limits { timeout: TIMEOUT, rows_max: usize::MAX, bytes_max: usize::MAX, ..Limits::default() };
-    let properties = Properties { limits, ..Properties::default() };
-    tokio::spawn(async move {
+    let named = Caller { principal: principal(caller), endpoint: String::new() };
+    let properties = Properties { limits, caller: named, ..Properties::default() };
+    let Ok(turn) = services.bounds.exports.clone().try_acquire_owned() else {
+        return Err(AzureError::busy("too many exports run at this moment; try again"));
+    };
+    // What is still running when nobody reads the body any more, ends with this.
+    let mut running = JoinSet::new();
+    running.spawn(async move {
+        let _turn = turn;
         let sink = parts.clone();
         let write = move |mut rows: engine::Rows, _| {
             let sink = sink.clone();
@@ -69,9 +79,9 @@ pub(crate) async fn export(
         Some(Err(failed)) => return Err(refused(failed, &request.csl)),
         None => return Err(AzureError::internal(&"the query ended without a result")),
     };
-    let rest = futures::stream::unfold(received, |mut received| async move {
+    let rest = futures::stream::unfold((received, running), |(mut received, running)| async move {
         let part = received.recv().await?;
-        Some((part.map_err(|failed| std::io::Error::other(format!("{failed:?}"))), received))
+        Some((part.map_err(|failed| std::io::Error::other(format!("{failed:?}"))), (received, running)))
     });
     let body = futures::stream::iter([Ok::<Bytes, std::io::Error>(first)]).chain(rest);
     Ok(([(header::CONTENT_TYPE, "application/vnd.apache.parquet")], axum::body::Body::from_stream(body))

@@ -37,6 +37,7 @@ use access::Access;
 use axum::Router;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::routing::get;
+use azure_error::AzureError;
 use detect::Fleet;
 use hub::Hubs;
 use sign_in::oidc::Provider;
@@ -75,10 +76,17 @@ pub struct Addresses {
     pub public_url: Option<String>,
 }
 
+const LIVE_READERS_MAX: usize = 500;
+const EXPORTS_MAX: usize = 8;
+
 /// How much is done at once, and how often.
 pub struct Bounds {
     limits: requester::Limits,
     password_checks: Semaphore,
+    /// So many follow the alerts at once.
+    live_readers: Arc<Semaphore>,
+    /// So many exports at once.
+    exports: Arc<Semaphore>,
     /// One back-up at a time.
     backup: tokio::sync::Mutex<()>,
     senders: outward::Senders,
@@ -89,6 +97,8 @@ impl Default for Bounds {
         Bounds {
             limits: requester::Limits::default(),
             password_checks: Semaphore::new(sign_in::PASSWORD_CHECKS_MAX),
+            live_readers: Arc::new(Semaphore::new(LIVE_READERS_MAX)),
+            exports: Arc::new(Semaphore::new(EXPORTS_MAX)),
             backup: tokio::sync::Mutex::default(),
             senders: outward::Senders::default(),
         }
@@ -110,8 +120,8 @@ impl Services {
     }
 }
 
-/// All routes of this crate.
-pub fn router(services: Arc<Services>) -> Router {
+/// All routes of this crate, and those of the front doors that devices use.
+pub fn router(services: Arc<Services>, doors: Router) -> Router {
     Router::new()
         .route("/healthz", get(|| async { (StatusCode::OK, "ok\n") }))
         .merge(kusto::router(services.clone()))
@@ -121,5 +131,14 @@ pub fn router(services: Arc<Services>) -> Router {
         .merge(sign_in::router(services.clone()))
         .merge(api::router(services.clone()))
         .merge(Router::new().route("/metrics", get(metrics::show)).with_state(services.clone()))
+        .merge(doors)
+        .fallback(|| async { AzureError::not_found("NotFound", "there is nothing at this address") })
+        .method_not_allowed_fallback(|| async {
+            AzureError::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "MethodNotAllowed",
+                "this method is not one of this address",
+            )
+        })
         .layer(axum::middleware::from_fn_with_state(services, requester::identify))
 }

@@ -145,7 +145,11 @@ impl Metrics {
 pub(crate) async fn show(State(services): State<Arc<Services>>, requester: Requester) -> Result<Response, AzureError> {
     requester.may(READ_METRICS, "/")?;
     let metrics = &services.metrics;
-    for database in services.workspaces.databases() {
+    // Those of workspaces that are no more go.
+    for family in [&metrics.hot_rows, &metrics.file_rows, &metrics.file_bytes, &metrics.tables, &metrics.day_bytes] {
+        family.clear();
+    }
+    for database in services.databases() {
         let (mut hot, mut rows, mut bytes, mut count) = (0usize, 0u64, 0u64, 0i64);
         for table in services.workspaces.tables(&database).await? {
             hot += table.hot_rows;

@@ -5,21 +5,22 @@
 //! is kept with it, so that a restart goes on from there.
 
 use crate::Services;
-use crate::api::{Body, Params, literal, time};
+use crate::api::{Body, Params, Path, literal, time};
 use crate::azure_error::AzureError;
 use crate::requester::Requester;
-use access::SecretText;
-use access::role::ADMINISTER;
+use access::role::{ADMINISTER, READ_SECURITY};
 use axum::Json;
-use axum::extract::{Path, State};
-use axum::http::{StatusCode, header};
+use axum::extract::State;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use futures::FutureExt;
 use outward::{Alert, Destination, Error, Form};
 use parking_lot::Mutex;
 use resources::ResourceId;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::AbortHandle;
@@ -36,15 +37,19 @@ const OVERLAP_TICKS: i64 = 2 * kql::timespan::TICKS_PER_MINUTE;
 const LOOK_INTERVAL: Duration = Duration::from_secs(30);
 const RETRY_MIN: Duration = Duration::from_millis(500);
 const RETRY_MAX: Duration = Duration::from_secs(5 * 60);
+/// So many alerts that were sent last are known again after a restart.
+const RECENT_MAX: usize = 1000;
 /// An alert that was refused so often is passed over.
 const REFUSALS_MAX: u32 = 5;
+/// Says from when the rest of a list is to be had.
+const NEXT_FROM: HeaderName = HeaderName::from_static("x-turnstone-next-from");
 const SEVERITIES: &[&str] = &["High", "Medium", "Low", "Informational"];
 /// Alerts that one request for a list gets.
 const LISTED_MAX: usize = 10_000;
 
-const ALERTS: &str = "declare query_parameters (begin: datetime, end: datetime, most: long);
+const ALERTS: &str = "declare query_parameters (hubs: dynamic, begin: datetime, end: datetime, most: long);
 SecurityAlert
-| where TimeGenerated >= begin and TimeGenerated <= end
+| where TimeGenerated >= begin and TimeGenerated <= end and ResourceId in~ (hubs)
 | sort by TimeGenerated asc, SystemAlertId asc
 | take most";
 
@@ -79,6 +84,7 @@ fn describe(services: &Services, name: &str, body: &Value) -> Value {
         "form": body["form"],
         "severities": body["severities"],
         "isEnabled": body["isEnabled"],
+        // How far it has come in each workspace.
         "deliveredUntil": body["deliveredUntil"],
         "lastFailure": services.bounds.senders.failures.lock().get(name),
     })
@@ -115,7 +121,7 @@ pub(crate) async fn create(
     if services.directory.resources.of_type(TYPE).await?.len() >= DESTINATIONS_MAX {
         return Err(AzureError::bad_request("TooMany", format!("there are {DESTINATIONS_MAX} destinations already")));
     }
-    let secret = SecretText::random()?;
+    let secret = outward::new_secret().ok_or_else(|| AzureError::internal(&"no random numbers to be had"))?;
     let name = uuid::Uuid::new_v4().to_string();
     let kind = Destination::read(&asked.url, form, "").map_or("", |destination| destination.kind());
     let kept = json!({
@@ -124,13 +130,14 @@ pub(crate) async fn create(
         "form": form.name(),
         "severities": severities,
         "isEnabled": asked.is_enabled.unwrap_or(true),
-        "secret": secret.reveal(),
-        "deliveredUntil": kql::datetime::format(kql::datetime::now()),
+        "secret": secret,
+        "since": kql::datetime::format(kql::datetime::now()),
+        "deliveredUntil": {},
     });
     services.directory.resources.put(&id(&services, &name), &kept).await?;
     services.clone().start_sender(&name);
     let mut shown = describe(&services, &name, &kept);
-    shown["secret"] = json!(secret.reveal());
+    shown["secret"] = json!(secret);
     Ok((StatusCode::CREATED, Json(shown)).into_response())
 }
 
@@ -201,41 +208,61 @@ pub(crate) async fn export(
     Params(span): Params<Span>,
 ) -> Result<Response, AzureError> {
     let subscription = services.directory.subscription_id();
-    let caller = requester.may_below(access::role::READ_SECURITY, &subscription)?.clone();
+    let caller = requester.may_below(READ_SECURITY, &subscription)?;
     let wrong = |problem: String| AzureError::bad_request("InvalidParameter", problem);
     let form = span.form.as_deref().unwrap_or("row");
     let form = Form::named(form).ok_or_else(|| wrong(format!("form: '{form}' is none of row, ocsf, cef")))?;
     let end = time("to", span.to.as_deref(), kql::datetime::now())?;
     let begin = time("from", span.from.as_deref(), end.saturating_sub(kql::timespan::TICKS_PER_DAY))?;
-    let alerts = services.alerts_between(begin, end, LISTED_MAX).await?;
-    let sees = |alert: &&Alert| {
-        alert.get("ResourceId").and_then(Value::as_str).is_some_and(|hub| caller.may(access::role::READ_SECURITY, hub))
-    };
-    let mut lines: String = alerts.iter().filter(sees).map(|alert| form.line(alert) + "\n").collect();
+    let mut hubs: Vec<String> = services.hubs.names().iter().map(|hub| services.directory.hub_id(hub)).collect();
+    hubs.retain(|hub| caller.may(READ_SECURITY, hub));
+    let mut alerts: Vec<Alert> = Vec::new();
+    for database in services.alert_databases() {
+        alerts.extend(services.alerts_of(&database, &hubs, begin, end, LISTED_MAX).await?);
+    }
+    alerts
+        .sort_by_cached_key(|alert| (text(alert, "TimeGenerated").to_owned(), text(alert, "SystemAlertId").to_owned()));
+    // Where there are more, the answer says from when to ask on.
+    let next = (alerts.len() >= LISTED_MAX)
+        .then(|| alerts.get(LISTED_MAX - 1).map(|last| text(last, "TimeGenerated").to_owned()));
+    alerts.truncate(LISTED_MAX);
+    let mut lines: String = alerts.iter().map(|alert| form.line(alert) + "\n").collect();
     lines.shrink_to_fit();
     let content_type = if form == Form::Cef { "text/plain; charset=utf-8" } else { "application/x-ndjson" };
-    Ok(([(header::CONTENT_TYPE, content_type)], lines).into_response())
+    let mut response = ([(header::CONTENT_TYPE, content_type)], lines).into_response();
+    if let Some(next) = next.flatten().and_then(|next| HeaderValue::from_str(&next).ok()) {
+        response.headers_mut().insert(NEXT_FROM, next);
+    }
+    Ok(response)
+}
+
+fn text<'a>(alert: &'a Alert, name: &str) -> &'a str {
+    alert.get(name).and_then(Value::as_str).unwrap_or_default()
 }
 
 impl Services {
-    /// The alerts of all workspaces that hubs write to, the oldest first.
-    async fn alerts_between(&self, begin: i64, end: i64, most: usize) -> Result<Vec<Alert>, AzureError> {
-        let (begin, end, most) = (literal(begin), literal(end), most.to_string());
-        let parameters = [("begin", begin.as_str()), ("end", &end), ("most", &most)];
+    /// The databases that hubs write to.
+    fn alert_databases(&self) -> Vec<String> {
         let mut databases: Vec<String> =
             self.hubs.names().iter().map(|hub| self.directory.database_of_hub(hub)).collect();
         databases.sort();
         databases.dedup();
-        let mut all: Vec<Alert> = Vec::new();
-        for database in databases {
-            all.extend(self.ask(&database, ALERTS, &parameters).await?);
-        }
-        let key = |alert: &Alert| {
-            let text = |name: &str| alert.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-            (text("TimeGenerated"), text("SystemAlertId"))
-        };
-        all.sort_by_key(key);
-        Ok(all)
+        databases
+    }
+
+    /// The alerts of some hubs in a workspace, the oldest first.
+    async fn alerts_of(
+        &self,
+        database: &str,
+        hubs: &[String],
+        begin: i64,
+        end: i64,
+        most: usize,
+    ) -> Result<Vec<Alert>, AzureError> {
+        let (begin, end, most) = (literal(begin), literal(end), most.to_string());
+        let hubs = format!("dynamic({})", json!(hubs));
+        let parameters = [("hubs", hubs.as_str()), ("begin", &begin), ("end", &end), ("most", &most)];
+        self.ask(database, ALERTS, &parameters).await
     }
 
     /// Starts to send to every destination that there is.
@@ -249,7 +276,12 @@ impl Services {
     fn start_sender(self: Arc<Self>, name: &str) {
         self.stop_sender(name);
         let (services, owned) = (self.clone(), name.to_owned());
-        let task = tokio::spawn(async move { services.send_all(&owned).await });
+        let task = tokio::spawn(async move {
+            // A fault must not silence a destination for good.
+            while AssertUnwindSafe(services.send_all(&owned)).catch_unwind().await.is_err() {
+                tokio::time::sleep(RETRY_MAX).await;
+            }
+        });
         self.bounds.senders.running.lock().insert(name.to_owned(), task.abort_handle());
     }
 
@@ -263,57 +295,80 @@ impl Services {
     /// Sends to a destination what comes, for as long as it is there and switched on.
     async fn send_all(&self, name: &str) {
         let mut told = self.fleet.alerts();
-        let mut sent: HashSet<String> = HashSet::new();
+        // What was sent of the overlap of each database.
+        let mut sent: HashMap<String, HashSet<String>> = HashMap::new();
         loop {
-            match self.send_waiting(name, &mut sent).await {
-                Ok(true) => {}
-                Ok(false) => return,
-                Err(error) => {
-                    tracing::warn!(destination = name, error = error.message(), "alerts could not be read or noted")
+            let mut is_there = true;
+            for database in self.alert_databases() {
+                match self.send_waiting(name, &database, sent.entry(database.clone()).or_default()).await {
+                    Ok(found) => is_there &= found,
+                    Err(error) => {
+                        tracing::warn!(destination = name, database, error = error.message(), "alerts cannot be read");
+                        let failure = format!("the alerts of '{database}' cannot be read: {}", error.message());
+                        self.bounds.senders.failures.lock().insert(name.to_owned(), failure);
+                    }
                 }
             }
-            // Whatever wakes it, all that waits is read from the table.
+            if !is_there {
+                return;
+            }
+            // Whatever wakes it, all that waits is read from the tables.
             let _ = tokio::time::timeout(LOOK_INTERVAL, told.recv()).await;
         }
     }
 
-    /// Sends what waits; whether the destination is still there.
-    async fn send_waiting(&self, name: &str, sent: &mut HashSet<String>) -> Result<bool, AzureError> {
+    /// Sends what waits in a database; whether the destination is still there.
+    ///
+    /// Alerts are found by their time, which is that of their storing; those of the last minutes are looked at again, since
+    /// one can become visible a little after another of a later time.
+    async fn send_waiting(&self, name: &str, database: &str, sent: &mut HashSet<String>) -> Result<bool, AzureError> {
         let id = id(self, name);
-        let Some(mut kept) =
-            self.directory.resources.get(&id).await?.filter(|kept| kept.body["isEnabled"] == json!(true))
-        else {
-            return Ok(false);
-        };
-        let text = |name: &str| kept.body[name].as_str().unwrap_or_default().to_owned();
-        let form = Form::named(&text("form")).unwrap_or(Form::Row);
-        let Ok(destination) = Destination::read(&text("url"), form, &text("secret")) else { return Ok(false) };
-        let destination = Arc::new(destination);
-        let severities = kept.body["severities"].as_array().cloned().unwrap_or_default();
-        let mut until = kql::datetime::parse(&text("deliveredUntil")).unwrap_or_else(kql::datetime::now);
         loop {
-            let begin = until.saturating_sub(OVERLAP_TICKS);
-            let found = self.alerts_between(begin, i64::MAX / 2, BATCH + sent.len()).await?;
-            let id_of =
-                |alert: &Alert| alert.get("SystemAlertId").and_then(Value::as_str).unwrap_or_default().to_owned();
-            let fresh: Vec<&Alert> = found.iter().filter(|alert| !sent.contains(&id_of(alert))).collect();
+            let kept = self.directory.resources.get(&id).await?;
+            let Some(mut kept) = kept.filter(|kept| kept.body["isEnabled"] == json!(true)) else { return Ok(false) };
+            let member = |name: &str| kept.body[name].as_str().unwrap_or_default().to_owned();
+            let form = Form::named(&member("form")).unwrap_or(Form::Row);
+            let Ok(destination) = Destination::read(&member("url"), form, &member("secret")) else { return Ok(false) };
+            let destination = Arc::new(destination);
+            let severities = kept.body["severities"].as_array().cloned().unwrap_or_default();
+            let now = kql::datetime::now();
+            let since = kql::datetime::parse(&member("since")).unwrap_or(now);
+            let reached =
+                kept.body["deliveredUntil"][database].as_str().and_then(kql::datetime::parse).unwrap_or(since);
+            // A clock that was ahead must not hide what comes once it is right.
+            let (since, reached) = (since.min(now), reached.min(now));
+            let begin = reached.saturating_sub(OVERLAP_TICKS).max(since);
+            if sent.is_empty() {
+                let recent = kept.body["recent"][database].as_array().into_iter().flatten();
+                sent.extend(recent.filter_map(Value::as_str).map(str::to_owned));
+            }
+            let hubs: Vec<String> = self.hubs.names().iter().map(|hub| self.directory.hub_id(hub)).collect();
+            // What claims to come from the future waits until it does.
+            let found = self.alerts_of(database, &hubs, begin, now, BATCH + sent.len()).await?;
+            let fresh: Vec<&Alert> =
+                found.iter().filter(|alert| !sent.contains(text(alert, "SystemAlertId"))).collect();
             if fresh.is_empty() {
                 // What is too old to be found again need not be remembered.
-                sent.retain(|id| found.iter().any(|alert| id_of(alert) == *id));
+                sent.retain(|id| found.iter().any(|alert| text(alert, "SystemAlertId") == *id));
                 return Ok(true);
             }
+            let mut until = reached;
             for alert in fresh {
-                let time = alert.get("TimeGenerated").and_then(Value::as_str).and_then(kql::datetime::parse);
-                // Those of the overlap that came before the destination was made are none of its business.
-                let is_new = time.is_some_and(|time| time >= until || !sent.is_empty());
-                let is_wanted = severities.is_empty() || severities.contains(&alert["AlertSeverity"]);
-                if is_new && is_wanted {
+                let severity = text(alert, "AlertSeverity");
+                if severities.is_empty() || severities.iter().any(|wanted| wanted == severity) {
                     self.send_one(name, &destination, alert).await;
                 }
-                sent.insert(id_of(alert));
-                until = until.max(time.unwrap_or(until));
+                sent.insert(text(alert, "SystemAlertId").to_owned());
+                until = until.max(kql::datetime::parse(text(alert, "TimeGenerated")).unwrap_or(until));
             }
-            kept.body["deliveredUntil"] = json!(kql::datetime::format(until));
+            for member in ["deliveredUntil", "recent"] {
+                if !kept.body[member].is_object() {
+                    kept.body[member] = json!({});
+                }
+            }
+            kept.body["deliveredUntil"][database] = json!(kql::datetime::format(until));
+            let recent = found.iter().rev().map(|alert| text(alert, "SystemAlertId")).take(RECENT_MAX);
+            kept.body["recent"][database] = recent.collect();
             self.directory.resources.put(&id, &kept.body).await?;
         }
     }
@@ -334,7 +389,7 @@ impl Services {
             self.bounds.senders.failures.lock().insert(name.to_owned(), error.to_string());
             refusals += u32::from(matches!(error, Error::Refused(_)));
             if refusals >= REFUSALS_MAX {
-                let alert = alert.get("SystemAlertId").and_then(Value::as_str).unwrap_or_default();
+                let alert = text(alert, "SystemAlertId");
                 let detail = format!(
                     "the alert '{alert}' was refused by the destination '{name}' {refusals} times and is passed over: {error}"
                 );

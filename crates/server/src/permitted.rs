@@ -2,6 +2,7 @@
 
 use access::Caller;
 use access::role::QUERY;
+use detect::intake::INTERNAL_DATABASE;
 use engine::catalog::{Catalog, StoredFunction, Table};
 use std::sync::Arc;
 
@@ -41,18 +42,20 @@ impl Catalog for Permitted {
 impl crate::Services {
     /// The names of the databases that a caller may query.
     pub(crate) fn databases_of(&self, caller: &Caller) -> Vec<String> {
-        let mut names = self.workspaces.databases();
+        let mut names = self.databases();
         names.retain(|name| caller.may(QUERY, &self.directory.workspace(name).to_string()));
         names
     }
 
     /// What the queries of a caller may read.
     pub(crate) fn catalog_for(&self, caller: &Caller) -> Arc<dyn Catalog> {
-        let inner = self.workspaces.catalog();
-        let databases = self.databases_of(caller);
-        if databases.len() == self.workspaces.databases().len() {
-            return inner;
-        }
-        Arc::new(Permitted { inner, databases })
+        Arc::new(Permitted { inner: self.workspaces.catalog(), databases: self.databases_of(caller) })
+    }
+
+    /// The names of all databases but the program's own.
+    pub(crate) fn databases(&self) -> Vec<String> {
+        let mut names = self.workspaces.databases();
+        names.retain(|name| name != INTERNAL_DATABASE);
+        names
     }
 }

@@ -51,7 +51,7 @@ pub struct Running {
 }
 
 /// The text without what stands in `h"..."` and in the strings right behind it, which are one with it; and what that was.
-fn obfuscated(text: &str) -> (String, Vec<String>) {
+pub(crate) fn obfuscated(text: &str) -> (String, Vec<String>) {
     let (tokens, _) = kql::lex(text);
     let (mut shown, mut hidden) = (String::new(), Vec::new());
     let mut at = 0;

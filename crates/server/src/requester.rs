@@ -12,15 +12,20 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use futures::FutureExt;
 use parking_lot::Mutex;
+use serde_json::Value;
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tracing::Instrument;
 
 /// The cookie that holds a session.
 pub(crate) const SESSION_COOKIE: &str = "turnstone-session";
+/// So many principals and addresses are counted.
+const KEYS_MAX: usize = 10_000;
 /// So many requests of a principal at once, and a second after that.
 const REQUESTS_AT_ONCE: u32 = 10_000;
 const REQUESTS_PER_SECOND: f64 = 2_000.0;
@@ -73,11 +78,14 @@ pub(crate) fn retry_seconds(wait: Duration) -> u64 {
     wait.as_secs().saturating_add(1)
 }
 
-/// What was asked of [`Requester::may`] last.
-#[derive(Debug, Clone)]
+/// What was asked of [`Requester::may`], and what else there is to say of it.
+#[derive(Debug, Default)]
 struct Asked {
-    action: String,
-    resource: String,
+    /// Action and resource of the last question.
+    last: Option<(String, String)>,
+    /// The same of the last question about a change.
+    change: Option<(String, String)>,
+    details: Vec<(String, Value)>,
 }
 
 /// Who makes a request. Cheap to clone.
@@ -85,7 +93,7 @@ struct Asked {
 pub(crate) struct Requester {
     caller: Option<Arc<Caller>>,
     pub address: Option<IpAddr>,
-    asked: Arc<Mutex<Option<Asked>>>,
+    asked: Arc<Mutex<Asked>>,
 }
 
 impl Requester {
@@ -99,6 +107,15 @@ impl Requester {
         let caller = self.ask(action, resource)?;
         match caller.may(action, resource) {
             true => Ok(caller),
+            false => Err(self.forbidden(caller, action, resource)),
+        }
+    }
+
+    /// Whether the caller may do that too, beside what the request is about.
+    pub fn also_may(&self, action: &str, resource: &str) -> Result<(), Denied> {
+        let caller = self.caller()?;
+        match caller.may(action, resource) {
+            true => Ok(()),
             false => Err(self.forbidden(caller, action, resource)),
         }
     }
@@ -117,8 +134,19 @@ impl Requester {
         self.ask(action, "/")
     }
 
+    /// Something that the audit says of what is done, such as the text of a command. Long texts are cut there.
+    pub fn note(&self, name: &str, value: impl Into<Value>) {
+        self.asked.lock().details.push((name.to_owned(), value.into()));
+    }
+
     fn ask(&self, action: &str, resource: &str) -> Result<&Arc<Caller>, Denied> {
-        *self.asked.lock() = Some(Asked { action: action.to_owned(), resource: resource.to_owned() });
+        let question = Some((action.to_owned(), resource.to_owned()));
+        let mut asked = self.asked.lock();
+        if is_change(action) {
+            asked.change.clone_from(&question);
+        }
+        asked.last = question;
+        drop(asked);
         self.caller()
     }
 
@@ -145,8 +173,8 @@ pub(crate) struct Limits {
 impl Default for Limits {
     fn default() -> Limits {
         Limits {
-            requests: RateLimit::new(REQUESTS_AT_ONCE, REQUESTS_PER_SECOND),
-            strangers: RateLimit::new(STRANGERS_AT_ONCE, STRANGERS_PER_SECOND),
+            requests: RateLimit::new(KEYS_MAX, REQUESTS_AT_ONCE, REQUESTS_PER_SECOND),
+            strangers: RateLimit::new(KEYS_MAX, STRANGERS_AT_ONCE, STRANGERS_PER_SECOND),
         }
     }
 }
@@ -154,62 +182,28 @@ impl Default for Limits {
 impl Limits {
     /// Notes that somebody at an address showed credentials that are not good.
     pub fn note_stranger(&self, address: IpAddr) {
-        let _ = self.strangers.take(&address, Instant::now());
+        let _ = self.strangers.take(&network(address), Instant::now());
     }
 }
 
 /// The layer around all handlers.
-pub(crate) async fn identify(State(services): State<Arc<Services>>, mut request: Request, next: Next) -> Response {
+pub(crate) async fn identify(State(services): State<Arc<Services>>, request: Request, next: Next) -> Response {
     let address = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
-    let headers = request.headers();
-    let client_request_id = headers.get(CLIENT_REQUEST_ID).cloned();
-    let (caller, has_credentials) = caller(&services, headers, request.method());
+    let client_request_id = request.headers().get(CLIENT_REQUEST_ID).cloned();
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let begun = Instant::now();
-    let limited = match (&caller, address) {
-        (Some(caller), _) => services.bounds.limits.requests.take(&caller.principal_id, Instant::now()),
-        (None, Some(address)) if has_credentials && !is_open(&path) => {
-            services.bounds.limits.strangers.take(&address, Instant::now())
-        }
-        _ => Ok(()),
-    };
-    let requester = Requester { caller: caller.map(Arc::new), address, asked: Arc::default() };
     let request_id = uuid::Uuid::new_v4().to_string();
-    let mut response = match limited {
-        Err(wait) => refusal(&path, Denied::TooMany(wait)),
-        // Nobody's request is read any further; what it still sends is, so that it sees the answer.
-        Ok(()) if requester.caller.is_none() && is_closed(&path) => {
-            crate::ingestion::pass_over(&mut request.into_body().into_data_stream()).await;
-            refusal(&path, Denied::Unknown)
-        }
-        Ok(()) => {
-            request.extensions_mut().insert(requester.clone());
-            let span = tracing::info_span!("request", %method, path, request_id);
-            next.run(request).instrument(span).await
+    let begun = Instant::now();
+    let span = tracing::info_span!("request", %method, path, request_id);
+    let handled = handle(services.clone(), request, next, address, request_id.clone()).instrument(span);
+    // What changes something is done to its end, and noted, though the client hangs up. Queries end with their clients.
+    let mut response = if method == Method::GET || method == Method::HEAD || is_query(&path) {
+        handled.await
+    } else {
+        match tokio::spawn(handled).await {
+            Ok(response) => response,
+            Err(error) => crate::azure_error::AzureError::internal(&error).into_response(),
         }
     };
-    let asked = requester.asked.lock().clone();
-    match asked {
-        None if response.status().is_success() && !is_open(&path) => {
-            tracing::error!(%method, path, "a request was answered although nobody asked whether it may");
-            response = crate::azure_error::AzureError::internal(&"the request was not checked").into_response();
-        }
-        Some(asked) if is_change(&asked.action) => {
-            let activity = Activity {
-                operation: asked.action,
-                resource: asked.resource,
-                caller: requester.caller.as_ref().map_or("", |caller| &caller.name).to_owned(),
-                principal_id: requester.caller.as_ref().map_or("", |caller| &caller.principal_id).to_owned(),
-                address,
-                is_success: response.status().as_u16() < 400,
-                status: response.status(),
-                request: format!("{method} {path}"),
-                correlation_id: request_id.clone(),
-            };
-            services.audit(&activity).await;
-        }
-        _ => {}
-    }
     services.metrics.answered(&path, response.status(), begun.elapsed());
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(&request_id) {
@@ -221,12 +215,104 @@ pub(crate) async fn identify(State(services): State<Arc<Services>>, mut request:
     response
 }
 
+/// Finds out who asks, has the request answered, and notes what was changed.
+async fn handle(
+    services: Arc<Services>,
+    mut request: Request,
+    next: Next,
+    address: Option<IpAddr>,
+    request_id: String,
+) -> Response {
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let (caller, has_credentials) = caller(&services, request.headers(), &method);
+    let limits = &services.bounds.limits;
+    let limited = match (&caller, address.map(network)) {
+        (Some(caller), _) => limits.requests.take(&caller.principal_id, Instant::now()),
+        (None, Some(network)) if is_sign_in(&path) => limits.strangers.check(&network, Instant::now()),
+        (None, Some(network)) if has_credentials && !is_open(&path) => limits.strangers.take(&network, Instant::now()),
+        _ => Ok(()),
+    };
+    let requester = Requester { caller: caller.map(Arc::new), address, asked: Arc::default() };
+    let response = match limited {
+        Err(wait) => refusal(&path, Denied::TooMany(wait)),
+        // Nobody's request is read any further; what it still sends is, so that it sees the answer.
+        Ok(()) if requester.caller.is_none() && is_closed(&path) => {
+            crate::ingestion::pass_over(&mut request.into_body().into_data_stream()).await;
+            refusal(&path, Denied::Unknown)
+        }
+        Ok(()) => {
+            request.extensions_mut().insert(requester.clone());
+            // A fault of a handler costs its request alone, and is noted as any other outcome.
+            match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+                Ok(response) => response,
+                Err(_) => {
+                    crate::azure_error::AzureError::internal(&"a request met a fault of the server").into_response()
+                }
+            }
+        }
+    };
+    let asked = std::mem::take(&mut *requester.asked.lock());
+    if asked.last.is_none() && response.status().is_success() && !is_open(&path) {
+        tracing::error!(%method, path, "a request was answered although nobody asked whether it may");
+        return crate::azure_error::AzureError::internal(&"the request was not checked").into_response();
+    }
+    if let Some((operation, resource)) = asked.change {
+        let caller = requester.caller.as_deref();
+        let activity = Activity {
+            operation,
+            resource,
+            caller: caller.map_or("", |caller| &caller.name).to_owned(),
+            principal_id: caller.map_or("", |caller| &caller.principal_id).to_owned(),
+            means: caller.map_or("", |caller| caller.means.name()),
+            secret_id: caller.map_or("", |caller| &caller.secret_id).to_owned(),
+            address,
+            is_success: response.status().as_u16() < 400,
+            status: response.status(),
+            request: format!("{method} {path}"),
+            details: asked.details,
+            correlation_id: request_id,
+        };
+        services.audit(&activity).await;
+    }
+    response
+}
+
+/// What an address counts as: of IPv6 the network, since whoever has one address there has them all.
+fn network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => {
+            let mut segments = address.segments();
+            segments[4..].fill(0);
+            IpAddr::from(segments)
+        }
+    }
+}
+
+/// Paths of queries, which change nothing and may run for long.
+fn is_query(path: &str) -> bool {
+    path.ends_with("/query") || path.ends_with("/$batch") || path.ends_with("/export")
+}
+
+/// Paths on which somebody shows a password, a client secret or a provider's code.
+fn is_sign_in(path: &str) -> bool {
+    path.starts_with("/api/v1/session") || path.ends_with("/oauth2/token") || path.ends_with("/oauth2/v2.0/token")
+}
+
 fn is_open(path: &str) -> bool {
-    path == "/"
-        || OPEN.iter().any(|open| path.starts_with(open))
-        // Sign-in by any tenant's name.
-        || path.ends_with("/.well-known/openid-configuration")
-        || path.ends_with("/oauth2/v2.0/token")
+    let is_below = |open: &&str| {
+        path.strip_prefix(*open).is_some_and(|rest| rest.is_empty() || open.ends_with('/') || rest.starts_with('/'))
+    };
+    // Sign-in by any tenant's name.
+    let of_tenant = path.strip_prefix('/').and_then(|rest| rest.split_once('/')).map_or("", |(_, rest)| rest);
+    let is_of_tenant = matches!(
+        of_tenant,
+        ".well-known/openid-configuration"
+            | "v2.0/.well-known/openid-configuration"
+            | "oauth2/token"
+            | "oauth2/v2.0/token"
+    );
+    path == "/" || is_of_tenant || OPEN.iter().any(|open| is_below(&open))
 }
 
 /// Whether a path is one that needs a caller.
@@ -289,7 +375,7 @@ pub(crate) fn session_of(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// Whether a request comes from a page of this server, or from no page.
-fn is_same_origin(headers: &HeaderMap) -> bool {
+pub(crate) fn is_same_origin(headers: &HeaderMap) -> bool {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     if text("sec-fetch-site").is_some_and(|site| site != "same-origin" && site != "none") {
         return false;

@@ -15,7 +15,7 @@ use resources::Resources;
 use server::external::AllowedHosts;
 use server::queries::Queries;
 use server::sign_in::oidc::Provider;
-use server::{Addresses, Bounds, CollectionRules, Directory, Metrics, Services, Start, listen, tls};
+use server::{Addresses, Bounds, CollectionRules, Directory, Metrics, NotApplied, Services, Start, listen, tls};
 use std::net::SocketAddr;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
-use workspace::Workspaces;
+use workspace::{AppendOnly, Workspaces};
 
 /// The database that a first start makes.
 const DATABASE: &str = "default";
@@ -79,6 +79,9 @@ pub struct Options {
     public_url: Option<String>,
     #[command(flatten)]
     oidc: Oidc,
+    /// Days that the audit is kept.
+    #[arg(long, env = "TURNSTONE_AUDIT_DAYS", default_value_t = 730, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(30..))]
+    audit_days: u32,
     /// The form of the log on standard error.
     #[arg(long, env = "TURNSTONE_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
@@ -149,12 +152,24 @@ async fn serve(options: Options, query_threads: Handle) -> Result<(), Failure> {
     // First of all, so that a stop at any moment from here on is one in order.
     let mut terminate = signal(SignalKind::terminate()).map_err(Failure::run)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::run)?;
+    let log_format = options.log_format;
     let data = options.data.unwrap_or_else(default_data_folder);
     make_private(&data).map_err(|e| Failure::run(format!("{}: {e}", data.display())))?;
     let public_url = options.public_url.as_deref().map(checked_url).transpose()?;
     let provider = options.oidc.provider(public_url.as_deref())?;
     let mut workspace_options = workspace::Options {
-        append_only: vec![(DATABASE.to_owned(), server::audit::TABLE.to_owned())],
+        append_only: vec![
+            AppendOnly {
+                database: DATABASE.to_owned(),
+                table: server::audit::TABLE.to_owned(),
+                days: Some(options.audit_days),
+            },
+            AppendOnly {
+                database: detect::intake::INTERNAL_DATABASE.to_owned(),
+                table: detect::intake::WINDOW_TABLE.to_owned(),
+                days: None,
+            },
+        ],
         solution: Some(detect::tables::SOLUTION.to_owned()),
         flush_seconds: options.flush_seconds,
         maintenance_seconds: options.maintenance_seconds,
@@ -189,10 +204,11 @@ async fn serve(options: Options, query_threads: Handle) -> Result<(), Failure> {
     let directory = Directory::open(resources, start).await.map_err(Failure::run)?;
     detect::intake::create_tables(&workspaces, DATABASE).await.map_err(Failure::run)?;
     let fleet = Arc::new(Fleet::new(workspaces.clone(), session.clone()));
-    directory
-        .apply(&hubs, &fleet, &workspaces)
-        .await
-        .map_err(|e| Failure::run(format!("failed to watch the hubs: {e}")))?;
+    match directory.apply(&hubs, &fleet, &workspaces).await {
+        // It is in the log, and can be mended by whoever the interface lets in.
+        Err(NotApplied::Detection(_)) | Ok(()) => {}
+        Err(error) => return Err(Failure::run(format!("failed to watch the hubs: {error}"))),
+    }
     let door = Arc::new(Door { hubs: hubs.clone(), intake: fleet.clone() });
     let external = AllowedHosts::new(&options.external_data_host).map(|hosts| hosts as Arc<dyn ExternalReader>);
     let failed = |e: listen::Error| Failure::run(format!("failed to {e}"));
@@ -216,7 +232,7 @@ async fn serve(options: Options, query_threads: Handle) -> Result<(), Failure> {
     };
     let services = Arc::new(services);
     services.clone().start_senders().await.map_err(Failure::run)?;
-    let router = server::router(services).merge(hub::https::router(door));
+    let router = server::router(services, hub::https::router(door));
     let certificate = match (options.tls_certificate, options.tls_key) {
         (Some(certificate), Some(key)) => listen::Certificate { certificate, key },
         _ => listen::Certificate { certificate: data.join("server.pem"), key: data.join("server.key") },
@@ -237,7 +253,7 @@ async fn serve(options: Options, query_threads: Handle) -> Result<(), Failure> {
     });
     endpoints.save(&data).map_err(|e| Failure::run(format!("{}: {e}", data.display())))?;
     let agent = if options.no_agent { None } else { start_agent(&data, &endpoints, &hubs.of_host("")).await };
-    announce(&endpoints, &data);
+    announce(&endpoints, &data, log_format == LogFormat::Text);
 
     let ended = tokio::select! {
         _ = terminate.recv() => None,
@@ -274,8 +290,11 @@ fn make_private(data: &Path) -> std::io::Result<()> {
 }
 
 /// The ready line, on standard output, and what to try next.
-fn announce(endpoints: &Endpoints, data: &Path) {
+fn announce(endpoints: &Endpoints, data: &Path, is_for_people: bool) {
     println!("turnstone is ready at {} and {}", endpoints.http, endpoints.https);
+    if !is_for_people {
+        return;
+    }
     let flag = if data == default_data_folder() { String::new() } else { format!(" --data {}", data.display()) };
     eprintln!(
         "

@@ -21,6 +21,9 @@ pub enum Error {
     /// A name that cannot be a folder's name.
     #[error("'{0}' is no name for a database or table: letters, digits, '_', '-' and '.' only, 1 to 128 of them")]
     BadName(String),
+    /// A database whose name differs from another's by case alone.
+    #[error("there is a database named '{other}', from which '{name}' differs by case alone")]
+    TakenName { name: String, other: String },
     /// A table has a column of another type than asked for.
     #[error("the column '{column}' of '{table}' has type {existing}, not {wanted}")]
     ColumnType { table: String, column: String, existing: kql::Type, wanted: kql::Type },

@@ -40,5 +40,5 @@ pub use error::{Error, Result};
 pub use maintain::{Deleted, Retention};
 pub use rows::{BatchBuilder, Reject};
 pub use snapshot::Snapshot;
-pub use store::{Options, TableInfo, Workspaces};
+pub use store::{AppendOnly, Options, TableInfo, Workspaces};
 pub use writer::{Append, Appended, EventId};

@@ -125,6 +125,9 @@ impl Workspaces {
         self.shared().get(database, name)?;
         let catalog = self.inner.catalog.lock().await;
         let entry = catalog.databases.get(database).ok_or_else(|| Error::NoDatabase(database.to_owned()))?;
+        if let Some(kept) = self.append_only(database, name) {
+            return Ok(Retention { table_days: kept.days, database_days: None });
+        }
         let table_days = entry.tables.get(name).and_then(|table| table.retention_days);
         Ok(Retention { table_days, database_days: entry.retention_days })
     }
@@ -140,6 +143,9 @@ impl Workspaces {
     /// said. `None` takes back what was said.
     pub async fn set_retention(&self, database: &str, table: Option<&str>, days: Option<u32>) -> Result<()> {
         let name = table.map(|table| self.shared().resolve(table));
+        if let Some(name) = name {
+            self.check_changeable(database, name)?;
+        }
         let mut catalog = self.inner.catalog.lock().await;
         if !catalog.databases.contains_key(database) {
             return Err(Error::NoDatabase(database.to_owned()));

@@ -68,8 +68,8 @@ pub struct Options {
     pub waiting_bytes_max: usize,
     /// A name that queries may put before a table's own, as `Solution.Table`.
     pub solution: Option<String>,
-    /// Tables, by database and name, whose rows nobody can change or remove: they go by age alone.
-    pub append_only: Vec<(String, String)>,
+    /// Tables whose rows nobody can change or remove.
+    pub append_only: Vec<AppendOnly>,
 }
 
 impl Default for Options {
@@ -88,6 +88,15 @@ impl Default for Options {
             append_only: Vec::new(),
         }
     }
+}
+
+/// A table whose rows, columns and age nobody changes but the program itself.
+#[derive(Debug, Clone)]
+pub struct AppendOnly {
+    pub database: String,
+    pub table: String,
+    /// Rows go after so many days; `None` where the program removes them itself.
+    pub days: Option<u32>,
 }
 
 /// A table's numbers.
@@ -381,6 +390,10 @@ impl Workspaces {
     pub async fn create_database(&self, name: &str) -> Result<()> {
         check_name(name)?;
         let mut catalog = self.inner.catalog.lock().await;
+        // Whoever compares names without regard to case must not take one for another.
+        if let Some(other) = catalog.databases.keys().find(|known| *known != name && known.eq_ignore_ascii_case(name)) {
+            return Err(Error::TakenName { name: name.to_owned(), other: other.clone() });
+        }
         if !catalog.databases.contains_key(name) {
             self.change(&mut catalog, |c| {
                 c.databases.insert(name.to_owned(), DatabaseEntry::default());
@@ -530,6 +543,8 @@ impl Workspaces {
 
     /// Keeps a function, in the place of one of the same name.
     pub async fn put_function(&self, database: &str, name: &str, function: FunctionEntry) -> Result<()> {
+        // It would be read in the place of the table.
+        self.check_changeable(database, name)?;
         check_name(name)?;
         let read = read_function(name, &function)?;
         let mut catalog = self.inner.catalog.lock().await;
@@ -561,24 +576,24 @@ impl Workspaces {
         Ok(is_known)
     }
 
-    /// Whether only the program itself adds rows to a table, and nobody changes them.
-    pub fn is_append_only(&self, database: &str, table: &str) -> bool {
+    /// What is said of a table that only the program itself adds rows to.
+    pub(crate) fn append_only(&self, database: &str, table: &str) -> Option<&AppendOnly> {
         let table = self.inner.tables.resolve(table);
-        self.inner.tables.options.append_only.iter().any(|(d, t)| d == database && t == table)
+        self.inner.tables.options.append_only.iter().find(|kept| kept.database == database && kept.table == table)
     }
 
     /// That others than the program itself may change the rows of a table.
     pub fn check_changeable(&self, database: &str, table: &str) -> Result<()> {
-        match self.is_append_only(database, table) {
-            true => Err(Error::AppendOnly(table.to_owned())),
-            false => Ok(()),
+        match self.append_only(database, table) {
+            Some(_) => Err(Error::AppendOnly(table.to_owned())),
+            None => Ok(()),
         }
     }
 
     /// Drops a database with all that is in it; false when there is none.
     pub async fn drop_database(&self, name: &str) -> Result<bool> {
-        if let Some((_, table)) = self.inner.tables.options.append_only.iter().find(|(database, _)| database == name) {
-            return Err(Error::AppendOnly(table.clone()));
+        if let Some(kept) = self.inner.tables.options.append_only.iter().find(|kept| kept.database == name) {
+            return Err(Error::AppendOnly(kept.table.clone()));
         }
         for (table, _) in self.inner.tables.of_database(name) {
             self.drop_table(name, &table).await?;

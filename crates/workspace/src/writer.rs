@@ -32,6 +32,11 @@ impl EventId {
         let name = format!("{scope}\u{0}{id}");
         EventId(uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, name.as_bytes()).as_u128())
     }
+
+    /// The id of the same event in another place that may have it or not, such as a second database.
+    pub fn of(self, place: &str) -> EventId {
+        EventId(uuid::Uuid::new_v5(&uuid::Uuid::from_u128(self.0), place.as_bytes()).as_u128())
+    }
 }
 
 /// Rows for tables of one database, stored all or none.

@@ -1,14 +1,15 @@
 //! Devices: their identities, and what is known of them.
 
-use super::{Body, Params, literal, time};
+use super::{Body, Params, Path, literal, time};
 use crate::Services;
 use crate::azure_error::AzureError;
 use crate::requester::Requester;
 use access::role::{DELETE_DEVICES, DEVICE_KEYS, READ_DEVICES, WRITE_DEVICES};
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use detect::intake::INTERNAL_DATABASE;
 use hub::{DEFAULT_HUB, Device, Registry};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -70,7 +71,7 @@ fn with_keys(device: &Device) -> Value {
     value
 }
 
-/// What workspaces know of the devices of a hub: by the id in small letters.
+/// What workspaces know of the devices of a hub.
 const ACTIVITY: &str = "declare query_parameters (hub: string);
 let alerts = SecurityAlert
     | where TimeGenerated > ago(7d) and ResourceId =~ hub
@@ -106,6 +107,7 @@ pub(super) async fn list(
     let page: Vec<&Device> = wanted.by_ref().take(top).collect();
     let is_last = wanted.next().is_none();
     let known = services.ask(&services.directory.database_of_hub(registry.hub()), ACTIVITY, &[("hub", &scope)]).await?;
+    let window = services.ask(INTERNAL_DATABASE, WINDOW, &[("hub", &scope)]).await?;
     let value = page.iter().map(|device| {
         let mut value = describe(device);
         let row = known.iter().find(|row| row["DeviceId"].as_str() == Some(&device.id));
@@ -114,7 +116,12 @@ pub(super) async fn list(
         value["alerts"] = count("Alerts");
         value["activeRecommendations"] = count("Recommendations");
         value["firstSeenTime"] = of("FirstSeen");
-        value["lastActivityTime"] = of("LastActivity");
+        let heard = window.iter().find(|row| row["DeviceId"].as_str() == Some(&device.id));
+        let heard = heard.and_then(|row| row["LastActivity"].as_str()).unwrap_or_default().to_owned();
+        // Times of this form compare as texts.
+        let told = of("LastActivity").as_str().unwrap_or_default().to_owned();
+        value["lastActivityTime"] =
+            Some(heard.max(told)).filter(|time| !time.is_empty()).map_or(Value::Null, Value::String);
         value
     });
     let mut answer = json!({ "value": value.collect::<Vec<_>>() });
@@ -145,7 +152,14 @@ pub(super) async fn show(
     let caller = requester.may(READ_DEVICES, &scope)?;
     let device = registry.device(&id).await.map_err(refused)?;
     let device = device.ok_or_else(|| refused(hub::registry::Error::NoDevice(id)))?;
-    let shown = if caller.may(DEVICE_KEYS, &scope) { with_keys(&device) } else { describe(&device) };
+    let shown = match caller.may(DEVICE_KEYS, &scope) {
+        // That keys are seen is noted.
+        true => {
+            requester.may(DEVICE_KEYS, &scope)?;
+            with_keys(&device)
+        }
+        false => describe(&device),
+    };
     Ok(Json(shown).into_response())
 }
 
@@ -227,21 +241,28 @@ pub(super) struct Span {
 const EVENTS: &str =
     "declare query_parameters (hub: string, device: string, begin: datetime, end: datetime, most: long);
 let alerts = SecurityAlert
-    | where TimeGenerated between (begin .. end) and ResourceId =~ hub
+    | where TimeGenerated >= begin - 1d and ResourceId =~ hub
     | where tostring(parse_json(ExtendedProperties).DeviceId) == device
     | project Time = coalesce(StartTime, TimeGenerated), Kind = 'alert', Name = AlertType, Title = DisplayName,
         Severity = AlertSeverity, State = Status, Details = todynamic(ExtendedProperties), Id = SystemAlertId;
 let recommendations = SecurityRecommendation
-    | where TimeGenerated between (begin .. end) and AssessedResourceId =~ hub and DeviceId == device
+    | where TimeGenerated >= begin - 1d and AssessedResourceId =~ hub and DeviceId == device
     | project Time = TimeGenerated, Kind = 'recommendation', Name = RecommendationName,
         Title = RecommendationDisplayName, Severity = RecommendationSeverity, State = RecommendationState,
         Details = RecommendationAdditionalData, Id = RecommendationId;
 let events = SecurityIoTRawEvent
-    | where TimeGenerated between (begin .. end) and AssociatedResourceId =~ hub and DeviceId == device
+    | where TimeGenerated >= begin - 1d and AssociatedResourceId =~ hub and DeviceId == device
     | project Time = TimeStamp, Kind = 'event', Name = RawEventName, Title = RawEventName, Severity = '', State = '',
         Details = todynamic(EventDetails), Id = IoTRawEventId;
 union alerts, recommendations, events
+| where Time between (begin .. end)
 | top most by Time desc";
+
+/// The last events of devices whose raw events are not stored, from the window that detection keeps.
+const WINDOW: &str = "declare query_parameters (hub: string);
+DetectionWindow
+| where AssociatedResourceId =~ hub
+| summarize LastActivity = max(TimeGenerated) by DeviceId";
 
 /// What happened to a device: alerts, changes of recommendations and events, the newest first.
 pub(super) async fn timeline(

@@ -241,7 +241,13 @@ fn access_operations() -> Vec<Operation> {
             .by(get(principals::user).patch(principals::change_user).delete(principals::delete_user))
             .answers(200, "The user.", "Principal"),
         Operation::new("patch", "/api/v1/users/{name}", "changeUser", "Changes a user.")
-            .body(&[("displayName", "string", false), ("isEnabled", "boolean", false), ("password", "string", false)])
+            .body(&[
+                ("displayName", "string", false),
+                ("isEnabled", "boolean", false),
+                ("password", "string", false),
+                ("currentPassword", "string", false),
+                ("code", "string", false),
+            ])
             .answers(200, "The user.", "Principal"),
         Operation::new("delete", "/api/v1/users/{name}", "deleteUser", "Removes a user.")
             .answers_nothing(204, "It is gone, with its tokens and roles."),
@@ -259,6 +265,17 @@ fn access_operations() -> Vec<Operation> {
         .by(post(principals::confirm_totp))
         .body(&[("code", "string", true)])
         .answers_nothing(204, "It is done."),
+        Operation::new("get", "/api/v1/principals/{id}/tokens", "listTokensOf", "Lists the tokens of somebody.")
+            .by(get(principals::tokens_of))
+            .lists("Tokens.", "Token"),
+        Operation::new(
+            "delete",
+            "/api/v1/principals/{id}/tokens/{token}",
+            "deleteTokenOf",
+            "Ends a token of somebody.",
+        )
+        .by(delete(principals::delete_token_of))
+        .answers_nothing(204, "It is gone."),
         Operation::new("get", "/api/v1/tokens", "listTokens", "Lists the caller's own tokens.")
             .by(get(principals::tokens).post(principals::create_token))
             .lists("Tokens.", "Token"),
@@ -278,6 +295,8 @@ fn access_operations() -> Vec<Operation> {
 
 pub(crate) fn router(services: Arc<Services>) -> Router {
     openapi::routes(operations())
+        .route("/api/v1", any(nothing))
+        .route("/api/v1/", any(nothing))
         .route("/api/v1/{*rest}", any(nothing))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(services)
@@ -317,6 +336,19 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
     }
 }
 
+/// The names in a path; what is no text is refused in the shape of this interface.
+pub(crate) struct Path<T>(pub T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T> {
+    type Rejection = AzureError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Path<T>, AzureError> {
+        let read = axum::extract::Path::<T>::from_request_parts(parts, state).await;
+        read.map(|axum::extract::Path(read)| Path(read))
+            .map_err(|e| AzureError::bad_request("InvalidParameter", e.body_text()))
+    }
+}
+
 /// A JSON body, read once it is known that the caller may do what it asks for.
 pub(crate) struct Body(Bytes);
 
@@ -325,6 +357,13 @@ impl Body {
         serde_json::from_slice(&self.0).map_err(|error| {
             AzureError::bad_request("InvalidRequestContent", format!("the body cannot be read: {error}"))
         })
+    }
+}
+
+impl Body {
+    /// What a request without a body says.
+    pub fn read_or_default<T: DeserializeOwned + Default>(&self) -> Result<T, AzureError> {
+        if self.0.is_empty() { Ok(T::default()) } else { self.read() }
     }
 }
 

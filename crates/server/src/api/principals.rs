@@ -1,13 +1,13 @@
 //! Who may do what: service principals, users, personal access tokens and role assignments.
 
-use super::Body;
+use super::{Body, Path};
 use crate::Services;
 use crate::azure_error::AzureError;
 use crate::requester::Requester;
-use access::role::{READ_ACCESS, WRITE_ACCESS, holds};
-use access::{Assignment, Grant, Kind, Means, NewSecret, Principal, ROLES, Role, SecretInfo};
+use access::role::{READ_ACCESS, WRITE_ACCESS};
+use access::{Assignment, Caller, Grant, Kind, Means, NewSecret, Principal, ROLES, Role, SecretInfo, UserChange};
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
@@ -135,6 +135,8 @@ pub(super) async fn assign(State(services): State<Arc<Services>>, requester: Req
     requester.may_below(WRITE_ACCESS, EVERYWHERE)?;
     let asked: NewAssignment = body.read()?;
     requester.may(WRITE_ACCESS, &asked.scope)?;
+    requester.note("principalId", asked.principal_id.clone());
+    requester.note("role", asked.role.clone());
     let made = services.access.assign(&asked.principal_id, grant(&asked.role, &asked.scope)?).await?;
     Ok((StatusCode::CREATED, Json(describe_assignment(&services, &made))).into_response())
 }
@@ -144,8 +146,12 @@ pub(super) async fn delete_assignment(
     requester: Requester,
     Path(id): Path<String>,
 ) -> Result<StatusCode, AzureError> {
-    let scope = services.access.assignment(&id).map_or_else(|| EVERYWHERE.to_owned(), |found| found.grant.scope);
-    requester.may(WRITE_ACCESS, &scope)?;
+    let found = services.access.assignment(&id);
+    requester.may(WRITE_ACCESS, found.as_ref().map_or(EVERYWHERE, |found| &found.grant.scope))?;
+    if let Some(found) = found {
+        requester.note("principalId", found.principal_id);
+        requester.note("role", found.grant.role.name);
+    }
     services.access.delete_assignment(&id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -190,6 +196,7 @@ pub(super) async fn create_program(State(services): State<Arc<Services>>, reques
             return Err(error.into());
         }
     };
+    requester.note("principalId", program.id.clone());
     let mut value = describe(&program);
     value["secret"] = with_text(&secret);
     Ok((StatusCode::CREATED, Json(value)).into_response())
@@ -244,7 +251,7 @@ pub(super) async fn delete_secret(
 ) -> Result<StatusCode, AzureError> {
     requester.may(WRITE_ACCESS, EVERYWHERE)?;
     found(&services, &id, is_program)?;
-    services.access.delete_secret(&id, &secret).await?;
+    services.access.delete_client_secret(&id, &secret).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -267,6 +274,7 @@ pub(super) async fn create_user(State(services): State<Arc<Services>>, requester
     let asked: NewUser = body.read()?;
     let shown = asked.display_name.as_deref().unwrap_or(&asked.name);
     let user = services.access.create_user(&asked.name, shown, &asked.password).await?;
+    requester.note("principalId", user.id.clone());
     Ok((StatusCode::CREATED, Json(describe(&user))).into_response())
 }
 
@@ -308,13 +316,18 @@ pub(super) async fn user(
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct UserChange {
+pub(super) struct Change {
     #[serde(default)]
     display_name: Option<String>,
     #[serde(default)]
     is_enabled: Option<bool>,
     #[serde(default)]
     password: Option<String>,
+    /// Who changes their own password shows the one before, and a code where one is needed.
+    #[serde(default)]
+    current_password: Option<String>,
+    #[serde(default)]
+    code: Option<String>,
 }
 
 pub(super) async fn change_user(
@@ -324,22 +337,44 @@ pub(super) async fn change_user(
     body: Body,
 ) -> Answer {
     may_change(&requester, services.access.user(&name).as_ref())?;
-    let change: UserChange = body.read()?;
+    let change: Change = body.read()?;
     // Nobody switches themselves on.
     if change.is_enabled.is_some() {
         requester.may(WRITE_ACCESS, EVERYWHERE)?;
     }
     let user = user_named(&services, &name)?;
-    if let Some(password) = &change.password {
-        services.access.set_password(&user.id, password).await?;
+    requester.note("principalId", user.id.clone());
+    if change.password.is_some() {
+        confirm(&services, &requester, &user, change.current_password, change.code).await?;
     }
-    if let Some(shown) = &change.display_name {
-        services.access.set_display_name(&user.id, shown).await?;
-    }
-    if let Some(is_enabled) = change.is_enabled {
-        services.access.set_enabled(&user.id, is_enabled).await?;
-    }
+    let changed =
+        UserChange { display_name: change.display_name, is_enabled: change.is_enabled, password: change.password };
+    services.access.change_user(&user.id, changed).await?;
     Ok(Json(describe(&user_named(&services, &user.id)?)).into_response())
+}
+
+/// That somebody who changes what they themselves sign in with is who the session says: a session alone must not take an
+/// account over.
+async fn confirm(
+    services: &Services,
+    requester: &Requester,
+    user: &Principal,
+    password: Option<String>,
+    code: Option<String>,
+) -> Result<(), AzureError> {
+    let caller = requester.caller()?;
+    if caller.principal_id != user.id {
+        return Ok(());
+    }
+    let wrong = |message: &str| AzureError::new(StatusCode::FORBIDDEN, "ConfirmationFailed", message);
+    let password = password.ok_or_else(|| wrong("currentPassword is needed to change what you sign in with"))?;
+    let (access, id, address) = (services.access.clone(), user.id.clone(), requester.address);
+    let checked = tokio::task::spawn_blocking(move || access.confirm(&id, &password, code.as_deref(), address)).await;
+    match checked {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(problem)) => Err(wrong(&problem.to_string())),
+        Err(error) => Err(AzureError::internal(&error)),
+    }
 }
 
 pub(super) async fn delete_user(
@@ -352,14 +387,28 @@ pub(super) async fn delete_user(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// What somebody shows who changes what they themselves sign in with.
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Confirmation {
+    #[serde(default)]
+    current_password: Option<String>,
+    #[serde(default)]
+    code: Option<String>,
+}
+
 /// A new secret for an authenticator. Codes are asked for once a first one has been confirmed.
 pub(super) async fn new_totp(
     State(services): State<Arc<Services>>,
     requester: Requester,
     Path(name): Path<String>,
+    body: Body,
 ) -> Answer {
     may_change(&requester, services.access.user(&name).as_ref())?;
-    let totp = services.access.new_totp(&user_named(&services, &name)?.id).await?;
+    let user = user_named(&services, &name)?;
+    let shown: Confirmation = body.read_or_default()?;
+    confirm(&services, &requester, &user, shown.current_password, shown.code).await?;
+    let totp = services.access.new_totp(&user.id).await?;
     Ok(Json(json!({ "secret": totp.secret, "uri": totp.uri })).into_response())
 }
 
@@ -387,18 +436,57 @@ pub(super) async fn remove_totp(
     State(services): State<Arc<Services>>,
     requester: Requester,
     Path(name): Path<String>,
+    body: Body,
 ) -> Result<StatusCode, AzureError> {
     may_change(&requester, services.access.user(&name).as_ref())?;
-    services.access.remove_totp(&user_named(&services, &name)?.id).await?;
+    let user = user_named(&services, &name)?;
+    let shown: Confirmation = body.read_or_default()?;
+    confirm(&services, &requester, &user, shown.current_password, shown.code).await?;
+    services.access.remove_totp(&user.id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 const OWN_TOKENS: &str = "Turnstone/tokens/read";
 const WRITE_OWN_TOKENS: &str = "Turnstone/tokens/write";
 
+/// A token that is good for a part knows nothing of the others.
+fn check_unlimited(caller: &Caller) -> Result<(), AzureError> {
+    match caller.is_unlimited() {
+        true => Ok(()),
+        false => {
+            let message = "a token that is limited has no say in other tokens; sign in";
+            Err(AzureError::new(StatusCode::FORBIDDEN, "AuthorizationFailed", message))
+        }
+    }
+}
+
+/// The tokens of a user or a service principal, for whoever may write access.
+pub(super) async fn tokens_of(
+    State(services): State<Arc<Services>>,
+    requester: Requester,
+    Path(id): Path<String>,
+) -> Answer {
+    requester.may(READ_ACCESS, EVERYWHERE)?;
+    found(&services, &id, |_| true)?;
+    Ok(listed(services.access.tokens(&id).iter().map(describe_token).collect()))
+}
+
+/// Ends a token of somebody else.
+pub(super) async fn delete_token_of(
+    State(services): State<Arc<Services>>,
+    requester: Requester,
+    Path((id, token)): Path<(String, String)>,
+) -> Result<StatusCode, AzureError> {
+    requester.may(WRITE_ACCESS, EVERYWHERE)?;
+    requester.note("tokenId", token.clone());
+    services.access.delete_token(&id, &token).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
 /// The caller's own tokens.
 pub(super) async fn tokens(State(services): State<Arc<Services>>, requester: Requester) -> Answer {
     let caller = requester.is_somebody(OWN_TOKENS)?;
+    check_unlimited(caller)?;
     Ok(listed(services.access.tokens(&caller.principal_id).iter().map(describe_token).collect()))
 }
 
@@ -417,23 +505,20 @@ pub(super) struct NewToken {
 /// A token for the caller itself. One that may do only a part cannot be used to make one that may do more.
 pub(super) async fn create_token(State(services): State<Arc<Services>>, requester: Requester, body: Body) -> Answer {
     let caller = requester.is_somebody(WRITE_OWN_TOKENS)?;
-    let asked: NewToken = body.read()?;
-    if !caller.is_unlimited() {
-        let message = "a token that is limited cannot make other tokens; sign in, or use one that is not";
+    check_unlimited(caller)?;
+    if caller.means == Means::PersonalToken {
+        let message = "a personal token cannot make others, which might outlive it; sign in";
         return Err(AzureError::new(StatusCode::FORBIDDEN, "AuthorizationFailed", message));
     }
+    let asked: NewToken = body.read()?;
     let limit = match (&asked.role, &asked.scope) {
-        (Some(role), Some(scope)) if holds("/", scope) && scope.starts_with('/') => Some(grant(role, scope)?),
+        (Some(role), Some(scope)) => Some(grant(role, scope)?),
         (None, None) => None,
-        _ => {
-            return Err(AzureError::bad_request(
-                "InvalidToken",
-                "role and scope go together, and a scope begins with '/'",
-            ));
-        }
+        _ => return Err(AzureError::bad_request("InvalidToken", "role and scope go together")),
     };
     let token =
         services.access.create_token(&caller.principal_id, &asked.name, asked.days.unwrap_or(DAYS), limit).await?;
+    requester.note("tokenId", token.info.id.clone());
     let mut value = describe_token(&token.info);
     value["token"] = json!(token.text.reveal());
     Ok((StatusCode::CREATED, Json(value)).into_response())
@@ -445,6 +530,8 @@ pub(super) async fn delete_token(
     Path(id): Path<String>,
 ) -> Result<StatusCode, AzureError> {
     let caller = requester.is_somebody(WRITE_OWN_TOKENS)?;
-    services.access.delete_secret(&caller.principal_id, &id).await?;
+    check_unlimited(caller)?;
+    requester.note("tokenId", id.clone());
+    services.access.delete_token(&caller.principal_id, &id).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,13 +1,13 @@
 //! Saved queries: texts that people keep for themselves and each other, by workspace.
 
-use super::{Body, Params};
+use super::{Body, Params, Path};
 use crate::Services;
 use crate::azure_error::AzureError;
-use crate::management::workspaces::{SAVED_SEARCH, saved_searches};
+use crate::management::saved_searches::{self, SAVED_SEARCH};
 use crate::requester::Requester;
 use access::role::{MANAGE_WORKSPACE, QUERY};
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use resources::ResourceId;
@@ -55,21 +55,27 @@ pub(super) async fn list(
 ) -> Result<Response, AzureError> {
     let workspace = workspace(&services, &of)?;
     requester.may(QUERY, &workspace.to_string())?;
-    let all = saved_searches(&services, &workspace).await?;
+    let all = saved_searches::all(&services, &workspace).await?;
     let value: Vec<Value> = all.iter().map(|saved| describe(&saved.id, &saved.body)).collect();
     Ok(Json(json!({ "value": value })).into_response())
 }
 
-async fn keep(services: &Services, id: &ResourceId, saved: Saved) -> Result<Value, AzureError> {
-    let body = json!({ "properties": {
-        "displayName": saved.display_name,
-        "category": saved.category.unwrap_or_else(|| "Saved".to_owned()),
-        "query": saved.query,
-        "version": 2,
-    }});
-    crate::management::workspaces::check_saved_search(&body["properties"])?;
-    services.directory.resources.put(id, &body).await?;
-    Ok(describe(id, &body))
+/// Keeps a query in the place of one, of which what our own interface does not know stays.
+async fn keep(
+    services: &Services,
+    workspace: &ResourceId,
+    name: &str,
+    mut body: Value,
+    saved: Saved,
+) -> Result<Value, AzureError> {
+    let properties = &mut body["properties"];
+    properties["displayName"] = json!(saved.display_name);
+    properties["query"] = json!(saved.query);
+    if let Some(category) = saved.category {
+        properties["category"] = json!(category);
+    }
+    let (id, body) = saved_searches::put(services, workspace, name, body).await?;
+    Ok(describe(&id, &body))
 }
 
 pub(super) async fn create(
@@ -81,8 +87,9 @@ pub(super) async fn create(
     let workspace = workspace(&services, &of)?;
     requester.may(MANAGE_WORKSPACE, &workspace.to_string())?;
     let saved: Saved = body.read()?;
-    let id = workspace.child(SAVED_SEARCH, &uuid::Uuid::new_v4().to_string());
-    Ok((StatusCode::CREATED, Json(keep(&services, &id, saved).await?)).into_response())
+    let name = uuid::Uuid::new_v4().to_string();
+    let kept = keep(&services, &workspace, &name, json!({ "properties": {} }), saved).await?;
+    Ok((StatusCode::CREATED, Json(kept)).into_response())
 }
 
 pub(super) async fn show(
@@ -93,8 +100,8 @@ pub(super) async fn show(
 ) -> Result<Response, AzureError> {
     let workspace = workspace(&services, &of)?;
     requester.may(QUERY, &workspace.to_string())?;
-    let id = workspace.child(SAVED_SEARCH, &id);
-    let found = services.directory.resources.get(&id).await?.ok_or_else(|| missing(&id))?;
+    let found = services.directory.resources.get(&workspace.child(SAVED_SEARCH, &id)).await?;
+    let found = found.ok_or_else(|| missing(&id))?;
     Ok(Json(describe(&found.id, &found.body)).into_response())
 }
 
@@ -108,9 +115,9 @@ pub(super) async fn change(
     let workspace = workspace(&services, &of)?;
     requester.may(MANAGE_WORKSPACE, &workspace.to_string())?;
     let saved: Saved = body.read()?;
-    let id = workspace.child(SAVED_SEARCH, &id);
-    services.directory.resources.get(&id).await?.ok_or_else(|| missing(&id))?;
-    Ok(Json(keep(&services, &id, saved).await?).into_response())
+    let known = services.directory.resources.get(&workspace.child(SAVED_SEARCH, &id)).await?;
+    let known = known.ok_or_else(|| missing(&id))?;
+    Ok(Json(keep(&services, &workspace, &known.id.name, known.body, saved).await?).into_response())
 }
 
 pub(super) async fn delete(
@@ -121,13 +128,12 @@ pub(super) async fn delete(
 ) -> Result<StatusCode, AzureError> {
     let workspace = workspace(&services, &of)?;
     requester.may(MANAGE_WORKSPACE, &workspace.to_string())?;
-    let id = workspace.child(SAVED_SEARCH, &id);
-    match services.directory.resources.delete(&id).await? {
+    match saved_searches::delete(&services, &workspace, &id).await? {
         true => Ok(StatusCode::NO_CONTENT),
         false => Err(missing(&id)),
     }
 }
 
-fn missing(id: &ResourceId) -> AzureError {
-    AzureError::not_found("ResourceNotFound", format!("there is no saved query '{}'", id.name))
+fn missing(name: &str) -> AzureError {
+    AzureError::not_found("ResourceNotFound", format!("there is no saved query '{name}'"))
 }

@@ -18,6 +18,7 @@ use base64::prelude::BASE64_STANDARD;
 use engine::Column;
 use kql::{Type, datetime};
 use serde_json::{Map, Value, json};
+use std::collections::HashSet;
 use std::sync::Arc;
 use workspace::{BatchBuilder, TableSchema};
 
@@ -98,16 +99,16 @@ async fn take(services: &Services, headers: &HeaderMap, body: &mut axum::body::B
     let mut taken = ingestion::take(&services.workspaces, headers, body).await?;
     let bytes = std::mem::take(&mut taken.bytes);
     let time_field = text("time-generated-field").to_owned();
-    let rows = ingestion::on_processor(move || read(&bytes, &time_field)).await?;
-    let mut columns: Vec<Column> =
-        vec![Column::new("TimeGenerated", Type::DateTime), Column::new("Type", Type::String)];
-    for (name, of) in rows.iter().flat_map(|row| row.iter().map(|(name, value)| (name, type_of(name, value)))) {
-        if !columns.iter().any(|column| column.name == *name) {
-            columns.push(Column::new(name, of));
-        }
-    }
-    if columns.len() > COLUMNS_MAX {
-        return Err(Failed::bad("InvalidDataFormat", format!("the records have more than {COLUMNS_MAX} members")));
+    let (rows, columns) = ingestion::on_processor(move || {
+        let rows = read(&bytes, &time_field)?;
+        let columns = columns_of(&rows)?;
+        Ok((rows, columns))
+    })
+    .await?;
+    let known = services.workspaces.columns(&database, &table).unwrap_or_default();
+    let new = columns.iter().filter(|column| !known.iter().any(|known| known.name == column.name)).count();
+    if known.len() + new > COLUMNS_MAX {
+        return Err(Failed::bad("InvalidDataFormat", format!("the table would have more than {COLUMNS_MAX} columns")));
     }
     let all = services.workspaces.create_merge_table(&database, &TableSchema { name: table.clone(), columns }).await?;
     let mut builder = BatchBuilder::new(&all);
@@ -139,6 +140,21 @@ async fn signer(services: &Services, headers: &HeaderMap) -> Result<String, Fail
         true => Ok(database),
         false => Err(wrong()),
     }
+}
+
+/// The columns that rows have, each once.
+fn columns_of(rows: &[Map<String, Value>]) -> Result<Vec<Column>, Refused> {
+    let mut columns = vec![Column::new("TimeGenerated", Type::DateTime), Column::new("Type", Type::String)];
+    let mut seen: HashSet<&str> = HashSet::from(["TimeGenerated", "Type"]);
+    for (name, value) in rows.iter().flatten() {
+        if seen.insert(name) {
+            columns.push(Column::new(name, type_of(name, value)));
+            if columns.len() > COLUMNS_MAX {
+                return Err(Refused::Body(format!("the records have more than {COLUMNS_MAX} members")));
+            }
+        }
+    }
+    Ok(columns)
 }
 
 /// The rows of a body, each member under its column's name. Records that are no objects cost all: the interface has no

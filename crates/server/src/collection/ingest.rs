@@ -53,15 +53,20 @@ async fn take(
         return Err(AzureError::bad_request("InvalidStream", message));
     }
     let workspaces = &services.workspaces;
-    for database in flows.iter().flat_map(|flow| &flow.workspaces) {
-        workspaces.check_quota(database)?;
+    let wrong = |problem: String| AzureError::bad_request("InvalidTransformation", problem);
+    for flow in &flows {
+        for workspace in &flow.workspaces {
+            let database = services.database_of_workspace(workspace).map_err(wrong)?;
+            workspaces.check_quota(&database)?;
+            workspaces.check_changeable(&database, &flow.table)?;
+        }
     }
     let mut taken = ingestion::take(workspaces, headers, body).await?;
     let bytes = Arc::new(std::mem::take(&mut taken.bytes));
     let mut rows: BTreeMap<String, BTreeMap<String, Vec<RecordBatch>>> = BTreeMap::new();
     for flow in flows {
-        for database in &flow.workspaces {
-            let wrong = |problem: String| AzureError::bad_request("InvalidTransformation", problem);
+        for workspace in &flow.workspaces {
+            let database = &services.database_of_workspace(workspace).map_err(wrong)?;
             let columns = stream_columns(services, &rule, database, stream).map_err(wrong)?;
             let (for_parsing, bytes) = (columns.clone(), bytes.clone());
             let parsed = ingestion::on_processor(move || {
@@ -96,9 +101,6 @@ async fn take(
             Ok((table, batch))
         };
         let tables = tables.into_iter().map(merge).collect::<Result<Vec<_>, _>>()?;
-        for (table, _) in &tables {
-            workspaces.check_changeable(&database, table)?;
-        }
         match taken.take() {
             Some(taken) => drop(taken.store(workspaces, &database, tables, Vec::new()).await?),
             None => drop(workspaces.append(Append { database, tables, ids: Vec::new() }).await?),

@@ -86,12 +86,24 @@ impl Services {
     }
 }
 
+impl Services {
+    /// The database of a workspace, where it is the one of that id.
+    pub(super) fn database_of_workspace(&self, id: &ResourceId) -> Result<String, String> {
+        let databases = self.databases();
+        let found = databases.into_iter().find(|name| name.eq_ignore_ascii_case(&id.name));
+        let found = found.filter(|name| self.directory.workspace(name).is(id));
+        found.ok_or_else(|| format!("there is no workspace '{id}'"))
+    }
+}
+
 async fn check_flow(services: &Services, rule: &CollectionRule, flow: &Flow) -> Result<(), String> {
     if let Some(text) = &flow.transform {
         transform::check(text).map_err(|problem| format!("transformKql: {problem}"))?;
     }
     for stream in &flow.streams {
         for workspace in &flow.workspaces {
+            let workspace = &services.database_of_workspace(workspace)?;
+            services.workspaces.check_changeable(workspace, &flow.table).map_err(|error| error.to_string())?;
             let table = services
                 .workspaces
                 .columns(workspace, &flow.table)

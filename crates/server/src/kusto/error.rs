@@ -129,7 +129,7 @@ impl KustoError {
     pub fn workspace(error: &workspace::Error) -> KustoError {
         use workspace::Error::{
             AppendOnly, BadBatch, BadColumn, BadFunction, BadName, ColumnType, DiskFull, NoDatabase, NoFunction,
-            NoTable, Overloaded, QuotaReached, TooLarge,
+            NoTable, Overloaded, QuotaReached, TakenName, TooLarge,
         };
         match error {
             NoTable(name) => KustoError::not_found(name, "Table"),
@@ -141,6 +141,7 @@ impl KustoError {
             | BadBatch(_)
             | ColumnType { .. }
             | AppendOnly(_)
+            | TakenName { .. }
             | TooLarge { .. } => KustoError::bad_request(error.to_string()),
             Overloaded => KustoError::too_busy(error.to_string()),
             QuotaReached { .. } => {

@@ -63,8 +63,8 @@ fn is_command(text: &str) -> bool {
 pub(crate) fn principal(caller: &access::Caller) -> String {
     match caller.means {
         Means::AdminToken => "turnstone=admin".to_owned(),
-        Means::AccessToken => format!("aadapp={}", caller.name),
-        Means::PersonalToken | Means::Session => format!("aaduser={}", caller.name),
+        Means::AccessToken => format!("aadapp={};{}", caller.name, caller.principal_id),
+        Means::PersonalToken | Means::Session => format!("aaduser={};{}", caller.principal_id, caller.name),
     }
 }
 

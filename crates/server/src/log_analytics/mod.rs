@@ -41,7 +41,7 @@ pub(crate) fn refusal(denied: Denied) -> Response {
 
 /// The database that a client means by a GUID or a name.
 pub(crate) fn database_of(services: &Services, asked: &str) -> Option<String> {
-    let databases = services.workspaces.databases();
+    let databases = services.databases();
     let is_it =
         |name: &&String| name.as_str() == asked || services.directory.workspace_guid(name).eq_ignore_ascii_case(asked);
     databases.iter().find(is_it).cloned()

@@ -120,7 +120,7 @@ impl Known {
         let found = all.into_iter().find(|(known, _)| known.id.is(id));
         let (resource, solution) = found.ok_or_else(|| not_found(id))?;
         let named = solution.workspace.as_ref().map_or(services.default_database.as_str(), |id| id.name.as_str());
-        let databases = services.workspaces.databases();
+        let databases = services.databases();
         let database = databases.into_iter().find(|name| name.eq_ignore_ascii_case(named));
         let ids: Vec<String> = solution.hubs.iter().map(ToString::to_string).collect();
         Ok(Known {

@@ -13,6 +13,7 @@ use std::fmt;
 
 /// Items of a page where nothing is said.
 const PAGE: usize = 100;
+const NAME_CHARACTERS_MAX: usize = 260;
 
 /// A management call.
 pub(super) struct Call {
@@ -62,6 +63,38 @@ impl Target {
     }
 }
 
+impl Target {
+    /// That the names of what is made can stand in ids.
+    fn check_names(&self) -> Result<(), AzureError> {
+        let mut names: Vec<&str> = Vec::new();
+        match self {
+            Target::Group(name) => names.push(name),
+            Target::Resource(id) => {
+                names.extend([&id.group, &id.namespace, &id.kind, &id.name].map(String::as_str));
+                names.extend(id.parents.iter().flat_map(|(kind, name)| [kind.as_str(), name.as_str()]));
+            }
+            _ => {}
+        }
+        let is_name = |name: &&str| {
+            (1..=NAME_CHARACTERS_MAX).contains(&name.chars().count())
+                && !name.contains(['/', '\\', '?', '#'])
+                && !name.chars().any(char::is_control)
+                && !matches!(*name, "." | "..")
+                && name.trim() == *name
+        };
+        match names.iter().find(|name| !is_name(name)) {
+            None => Ok(()),
+            Some(name) => {
+                let message = format!(
+                    "'{name}' is no name: 1 to {NAME_CHARACTERS_MAX} characters, none of / \\ ? # or control characters, and no \
+                     blanks around it"
+                );
+                Err(AzureError::bad_request("InvalidResourceName", message))
+            }
+        }
+    }
+}
+
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -105,6 +138,9 @@ impl Call {
             },
             _ => return Err(nothing()),
         };
+        if method == Method::PUT {
+            target.check_names()?;
+        }
         Ok(Call {
             method,
             target,
@@ -167,8 +203,19 @@ impl Call {
         let mut value: Value =
             serde_json::from_slice(&self.body).map_err(|error| wrong(format!("the body is no JSON: {error}")))?;
         let object = value.as_object_mut().ok_or_else(|| wrong("the body is no JSON object".to_owned()))?;
-        for member in ["id", "name", "type", "systemData", "etag"] {
+        // What follows from the id, and what is kept beside a resource and shown by calls of its own.
+        for member in ["id", "name", "type", "systemData", "etag", "keys", "secret"] {
             object.remove(member);
+        }
+        for member in ["properties", "tags"] {
+            match object.get(member) {
+                None | Some(Value::Object(_)) => {}
+                Some(Value::Null) => drop(object.remove(member)),
+                Some(_) => return Err(wrong(format!("'{member}' must be an object"))),
+            }
+        }
+        if object.get("location").is_some_and(|location| !location.is_string()) {
+            return Err(wrong("'location' must be a text".to_owned()));
         }
         Ok(value)
     }

@@ -5,6 +5,7 @@ use super::directory::with_location;
 use super::{method_not_allowed, not_found};
 use crate::Services;
 use crate::azure_error::AzureError;
+use access::role::INGEST;
 use axum::Json;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -16,6 +17,11 @@ pub(super) const ENDPOINT_TYPE: &str = "Microsoft.Insights/dataCollectionEndpoin
 
 pub(super) async fn answer(services: &Services, call: &Call) -> Result<Response, AzureError> {
     let resources = &services.directory.resources;
+    // What is made of a rule depends on what was there.
+    let _changing = match call.method {
+        Method::GET => None,
+        _ => Some(services.directory.changing.lock().await),
+    };
     let id = match &call.target {
         Target::Resource(id) => id,
         Target::List { .. } if call.method == Method::GET => {
@@ -35,7 +41,7 @@ pub(super) async fn answer(services: &Services, call: &Call) -> Result<Response,
             let mut body = call.object()?;
             with_location(&mut body);
             match id.is_of(TYPE) {
-                true => put_rule(services, id, known.as_ref(), body).await,
+                true => put_rule(services, call, id, known.as_ref(), body).await,
                 false => put_endpoint(services, call, id, known.as_ref(), body).await,
             }
         }
@@ -56,6 +62,7 @@ fn immutable_id(body: &Value) -> String {
 
 async fn put_rule(
     services: &Services,
+    call: &Call,
     id: &ResourceId,
     known: Option<&Resource>,
     mut body: Value,
@@ -73,6 +80,10 @@ async fn put_rule(
     body["properties"]["immutableId"] = json!(immutable_id);
     body["properties"]["provisioningState"] = json!("Succeeded");
     let rule = CollectionRule::read(&body["properties"], &immutable_id).map_err(wrong)?;
+    // Whoever sends rows through a rule sends them in the name of who made it.
+    for workspace in rule.flows.iter().flat_map(|flow| &flow.workspaces) {
+        call.requester.also_may(INGEST, &workspace.to_string())?;
+    }
     services.check_collection_rule(&rule).await.map_err(wrong)?;
     let is_new = services.directory.resources.put(id, &body).await?;
     let id = known.map_or(id, |known| &known.id);

@@ -2,6 +2,7 @@
 
 use crate::Services;
 use crate::azure_error::AzureError;
+use detect::intake::INTERNAL_DATABASE;
 use detect::{Destination, Fleet, OtherDestination, Settings, builtin};
 use hub::{DEFAULT_HUB, Hubs};
 use parking_lot::RwLock;
@@ -133,6 +134,10 @@ impl Directory {
 
     /// The id of a workspace. Databases that were made otherwise count as workspaces of the default group.
     pub fn workspace(&self, database: &str) -> ResourceId {
+        // It is nowhere in the tree, so that only who owns everything reaches it, by its name.
+        if database.eq_ignore_ascii_case(INTERNAL_DATABASE) {
+            return ResourceId::new("internal", "internal", WORKSPACE_TYPE, database);
+        }
         let known = self.workspaces.read().get(&database.to_lowercase()).cloned();
         known.unwrap_or_else(|| ResourceId::new(&self.subscription, DEFAULT_GROUP, WORKSPACE_TYPE, database))
     }
@@ -186,14 +191,19 @@ impl Directory {
     ) -> Result<(), NotApplied> {
         let solutions = self.solutions().await?;
         let all: Vec<ResourceId> = self.hubs.read().values().cloned().collect();
+        let mut failed = None;
         for id in all {
             hubs.create(&id.name).await?;
             let of = solutions.iter().find(|(_, solution)| solution.hubs.iter().any(|hub| hub.is(&id)));
             let settings = self.settings(&id, of.map(|(_, solution)| solution), workspaces);
             self.destinations.write().insert(id.name.to_lowercase(), settings.main.database.clone());
-            fleet.set(settings).await?;
+            // What is wrong with one hub must not keep the others from being watched.
+            if let Err(error) = fleet.set(settings).await {
+                tracing::error!(%error, hub = id.name, "a hub is not watched as its settings say");
+                failed = Some(error);
+            }
         }
-        Ok(())
+        failed.map_or(Ok(()), |error| Err(error.into()))
     }
 
     /// All solutions that can be read; they were checked when they were made.

@@ -58,10 +58,10 @@ pub(super) async fn answer(services: &Services, call: &Call) -> Result<Response,
             let mut body = call.object()?;
             body.as_object_mut().map(|body| body.remove("properties"));
             with_location(&mut body);
-            let is_new = directory.resources.put(id, &body).await?;
-            directory.note_hub(id);
-            services.apply_solutions().await?;
             let id = known.map_or_else(|| id.clone(), |known| known.id);
+            let is_new = directory.resources.put(&id, &body).await?;
+            directory.note_hub(&id);
+            services.apply_solutions().await?;
             Ok(put_answer(&id, &shown(call, &body, &id.name), is_new))
         }
         Method::DELETE => {

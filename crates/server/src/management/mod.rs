@@ -10,7 +10,9 @@ mod directory;
 mod groups;
 mod hubs;
 mod records;
+pub(crate) mod saved_searches;
 mod solutions;
+mod tables;
 pub(crate) mod workspaces;
 
 pub use directory::{Directory, NotApplied, Start};
@@ -52,7 +54,16 @@ async fn manage(
     requester.is_somebody("Microsoft.Resources/subscriptions/read")?;
     let call = Call::read(&services, requester, method, &uri, &headers, body)?;
     call.check()?;
-    answer(&services, &call).await
+    let answered = answer(&services, &call).await?;
+    if call.method == Method::DELETE && answered.status().is_success() {
+        // Roles were given for what was there, not for what may come to be named so.
+        let scope = match &call.target {
+            Target::Group(name) => call.group_id(name),
+            target => target.to_string(),
+        };
+        services.access.forget_scope(&scope).await?;
+    }
+    Ok(answered)
 }
 
 /// Gives the call to the module of its type.

@@ -59,7 +59,7 @@ pub(super) async fn answer(services: &Services, call: &Call) -> Result<Response,
             let mut body = call.object()?;
             with_location(&mut body);
             body["properties"].as_object_mut().map(|properties| properties.remove("autoDiscoveredResources"));
-            put(services, id, &body).await
+            put(services, call, id, &body).await
         }
         Method::PATCH => {
             let change = call.object()?;
@@ -79,7 +79,7 @@ pub(super) async fn answer(services: &Services, call: &Call) -> Result<Response,
                     (other, _) => return Err(wrong(format!("'{other}' cannot be changed by itself; use PUT"))),
                 }
             }
-            put(services, id, &known.body).await
+            put(services, call, id, &known.body).await
         }
         Method::DELETE => {
             let _changing = directory.changing.lock().await;
@@ -95,16 +95,21 @@ pub(super) async fn answer(services: &Services, call: &Call) -> Result<Response,
 }
 
 /// Keeps a solution and makes it so. It takes effect for the data that comes from now on.
-async fn put(services: &Services, id: &ResourceId, body: &Value) -> Result<Response, AzureError> {
+async fn put(services: &Services, call: &Call, id: &ResourceId, body: &Value) -> Result<Response, AzureError> {
     let directory = &services.directory;
     let read = Solution::read(&body["properties"], &recommendation_names()).map_err(wrong)?;
     let _changing = directory.changing.lock().await;
+    let others = read.others.iter().map(|other| &other.workspace);
+    // Where the data of a hub goes is said by who may say it of the hub and of the workspace.
+    for resource in read.hubs.iter().chain(&read.workspace).chain(others) {
+        call.requester.also_may(&format!("{}/write", solution::TYPE), &resource.to_string())?;
+    }
     for hub in &read.hubs {
         if directory.known_hub(&hub.name).is_none_or(|known| !known.is(hub)) {
             return Err(wrong(format!("properties.iotHubs: there is no hub '{hub}'")));
         }
     }
-    let databases = services.workspaces.databases();
+    let databases = services.databases();
     for workspace in read.workspace.iter().chain(read.others.iter().map(|other| &other.workspace)) {
         let is_known = databases.iter().any(|name| name.eq_ignore_ascii_case(&workspace.name))
             && directory.workspace(&workspace.name).is(workspace);

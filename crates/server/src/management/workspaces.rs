@@ -1,26 +1,16 @@
-//! Workspaces of Log Analytics, their tables and saved searches.
+//! Workspaces of Log Analytics and their keys.
 
 use super::call::{Call, Target, describe, put_answer};
 use super::directory::with_location;
-use super::{method_not_allowed, not_found};
+use super::{method_not_allowed, not_found, saved_searches, tables};
 use crate::Services;
 use crate::azure_error::AzureError;
 use axum::Json;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use engine::Column;
-use kql::Type;
-use resources::{Resource, ResourceId};
+use resources::ResourceId;
 use serde_json::{Value, json};
-use workspace::{FunctionEntry, Notes, TableInfo, TableSchema};
 
-/// The part of a workspace that saved searches are.
-pub(crate) const SAVED_SEARCH: &str = "savedSearches";
-const SAVED_SEARCH_TYPE: &str = "Microsoft.OperationalInsights/workspaces/savedSearches";
-const SAVED_SEARCHES_MAX: usize = 10_000;
-const QUERY_CHARACTERS_MAX: usize = 64 << 10;
-/// Tables that their owner has made, as Azure names them.
-const CUSTOM_ENDING: &str = "_CL";
 const BYTES_PER_GIGABYTE: f64 = 1e9;
 
 pub(super) async fn answer(services: &Services, call: &Call) -> Result<Response, AzureError> {
@@ -45,19 +35,19 @@ pub(super) async fn answer(services: &Services, call: &Call) -> Result<Response,
     };
     match (kind.as_str(), id.parents.len(), &call.target) {
         ("workspaces", 0, Target::Resource(_)) => workspace(services, call, &id).await,
-        ("tables", 0, Target::List { .. }) => list_tables(services, &known(services, &id)?).await,
+        ("tables", 0, Target::List { .. }) => tables::list(services, &known(services, &id)?).await,
         ("tables", 1, Target::Resource(_)) => {
             let workspace = known(services, &parent_of(&id))?;
-            table(services, call, &workspace, &id.name).await
+            tables::answer(services, call, &workspace, &id.name).await
         }
         ("savedsearches", 0, Target::List { .. }) => {
             let workspace = known(services, &id)?;
-            let all = saved_searches(services, &workspace).await?;
+            let all = saved_searches::all(services, &workspace).await?;
             call.page(all.iter().map(|saved| describe(&saved.id, &saved.body)).collect(), false)
         }
         ("savedsearches", 1, Target::Resource(_)) => {
             let workspace = known(services, &parent_of(&id))?;
-            saved_search(services, call, &workspace, &id.name).await
+            saved_searches::answer(services, call, &workspace, &id.name).await
         }
         _ => {
             Err(AzureError::not_found("InvalidResourceType", format!("there is nothing of the kind '{}'", call.target)))
@@ -80,7 +70,7 @@ fn known(services: &Services, id: &ResourceId) -> Result<ResourceId, AzureError>
 
 /// The database of that name in any case, where its id is this one.
 fn find(services: &Services, id: &ResourceId) -> Option<ResourceId> {
-    let databases = services.workspaces.databases();
+    let databases = services.databases();
     let name = databases.iter().find(|name| name.eq_ignore_ascii_case(&id.name))?;
     Some(services.directory.workspace(name))
         .filter(|known| known.is(id))
@@ -93,6 +83,9 @@ async fn shown(services: &Services, id: &ResourceId) -> Result<Value, AzureError
     let mut body = kept.as_ref().map_or_else(|| json!({}), |kept| kept.body.clone());
     with_location(&mut body);
     body.as_object_mut().map(|body| body.remove("keys"));
+    if !body["properties"].is_object() {
+        body["properties"] = json!({});
+    }
     let properties = &mut body["properties"];
     let days = services.workspaces.database_retention(&id.name).await?;
     let (quota, _) = services.workspaces.daily_quota(&id.name);
@@ -115,7 +108,7 @@ async fn shown(services: &Services, id: &ResourceId) -> Result<Value, AzureError
 async fn list(services: &Services, call: &Call) -> Result<Response, AzureError> {
     let Target::List { scope, .. } = &call.target else { return Err(method_not_allowed(call)) };
     let mut value = Vec::new();
-    for name in services.workspaces.databases() {
+    for name in services.databases() {
         let id = services.directory.workspace(&name);
         if access::role::holds(scope, &id.to_string()) && call.sees(&id.to_string()) {
             let id = ResourceId { name, ..id };
@@ -143,7 +136,7 @@ async fn workspace(services: &Services, call: &Call, id: &ResourceId) -> Result<
             let _changing = directory.changing.lock().await;
             let is_new = found.is_none();
             // A database has one place in the tree.
-            let taken = services.workspaces.databases().into_iter().find(|name| name.eq_ignore_ascii_case(&id.name));
+            let taken = services.databases().into_iter().find(|name| name.eq_ignore_ascii_case(&id.name));
             if is_new && let Some(name) = taken {
                 let message = format!("there is a workspace of this name already: '{}'", directory.workspace(&name));
                 return Err(AzureError::new(StatusCode::CONFLICT, "NameNotAvailable", message));
@@ -242,7 +235,7 @@ impl Change {
 }
 
 /// A number of days; none where nothing is said, or -1, which leaves the default. The error is the value itself.
-fn days(value: &Value) -> Result<Option<u32>, Value> {
+pub(super) fn days(value: &Value) -> Result<Option<u32>, Value> {
     match value {
         Value::Null => Ok(None),
         value if value.as_i64() == Some(-1) => Ok(None),
@@ -280,219 +273,6 @@ pub(crate) async fn keys_of(services: &Services, database: &str) -> Result<Vec<i
     let keys = kept.map(|kept| kept.body["keys"].clone()).unwrap_or_default();
     let texts = [&keys["primary"], &keys["secondary"]].into_iter().filter_map(Value::as_str);
     Ok(texts.filter_map(iothub::Key::from_base64).collect())
-}
-
-/// The name of a type in this interface.
-fn type_name(of: Type) -> &'static str {
-    match of {
-        Type::Bool => "boolean",
-        Type::DateTime => "dateTime",
-        Type::Decimal => "real",
-        other => other.name(),
-    }
-}
-
-fn type_of(name: &str) -> Option<Type> {
-    match name.to_ascii_lowercase().as_str() {
-        "boolean" => Some(Type::Bool),
-        "uuid" => Some(Type::Guid),
-        other => Type::from_name(other),
-    }
-}
-
-async fn describe_table(services: &Services, workspace: &ResourceId, info: &TableInfo) -> Result<Value, AzureError> {
-    let retention = services.workspaces.retention(&workspace.name, &info.name).await?;
-    let is_custom = info.name.ends_with(CUSTOM_ENDING);
-    let column = |column: &Column| json!({ "name": column.name, "type": type_name(column.column_type) });
-    let columns: Vec<Value> = info.columns.iter().map(column).collect();
-    let (standard, custom) = if is_custom { (Vec::new(), columns.clone()) } else { (columns.clone(), Vec::new()) };
-    let properties = json!({
-        "plan": "Analytics",
-        "provisioningState": "Succeeded",
-        "retentionInDays": retention.days().map_or(json!(-1), |days| json!(days)),
-        "totalRetentionInDays": retention.days().map_or(json!(-1), |days| json!(days)),
-        "retentionInDaysAsDefault": retention.table_days.is_none(),
-        "schema": {
-            "name": info.name,
-            "displayName": info.name,
-            "description": info.notes.docstring,
-            "tableType": if is_custom { "CustomLog" } else { "Microsoft" },
-            "tableSubType": "DataCollectionRuleBased",
-            "columns": if is_custom { columns } else { Vec::new() },
-            "standardColumns": standard,
-            "customColumns": custom,
-            "solutions": [],
-        },
-    });
-    Ok(describe(&workspace.child("tables", &info.name), &json!({ "properties": properties })))
-}
-
-async fn list_tables(services: &Services, workspace: &ResourceId) -> Result<Response, AzureError> {
-    let mut value = Vec::new();
-    for info in services.workspaces.tables(&workspace.name).await? {
-        value.push(describe_table(services, workspace, &info).await?);
-    }
-    // All of them: its readers do not turn pages.
-    Ok(Json(json!({ "value": value })).into_response())
-}
-
-async fn table(services: &Services, call: &Call, workspace: &ResourceId, name: &str) -> Result<Response, AzureError> {
-    let database = &workspace.name;
-    let find = || async {
-        let tables = services.workspaces.tables(database).await?;
-        Ok::<_, AzureError>(tables.into_iter().find(|info| info.name.eq_ignore_ascii_case(name)))
-    };
-    let missing = || not_found(&workspace.child("tables", name));
-    let found = find().await?;
-    match call.method {
-        Method::GET => {
-            Ok(Json(describe_table(services, workspace, &found.ok_or_else(missing)?).await?).into_response())
-        }
-        Method::PUT | Method::PATCH => {
-            let body = call.object()?;
-            let properties = &body["properties"];
-            let wrong = |problem: String| AzureError::bad_request("InvalidParameter", problem);
-            let days = days(&properties["retentionInDays"])
-                .map_err(|value| wrong(format!("properties.retentionInDays: {value} is no number of days")))?;
-            let columns = schema(&properties["schema"]).map_err(wrong)?;
-            let name = match (&found, columns) {
-                (None, _) if call.method == Method::PATCH => return Err(missing()),
-                (None, None) => return Err(wrong("properties.schema.columns is needed to make a table".to_owned())),
-                (Some(info), None) => info.name.clone(),
-                (found, Some(columns)) => {
-                    let name = found.as_ref().map_or(name, |info| &info.name).to_owned();
-                    let schema = TableSchema { name: name.clone(), columns };
-                    services.workspaces.check_changeable(database, &name)?;
-                    services.workspaces.create_merge_table(database, &schema).await?;
-                    name
-                }
-            };
-            if !properties["retentionInDays"].is_null() {
-                services.workspaces.set_retention(database, Some(&name), days).await?;
-            }
-            let info = services.workspaces.tables(database).await?.into_iter().find(|info| info.name == name);
-            let info = info.ok_or_else(missing)?;
-            Ok(Json(describe_table(services, workspace, &info).await?).into_response())
-        }
-        Method::DELETE => {
-            let Some(info) = found else { return Ok(StatusCode::NO_CONTENT.into_response()) };
-            if !info.name.ends_with(CUSTOM_ENDING) {
-                let message =
-                    format!("'{}' is not one of your own tables, whose names end in {CUSTOM_ENDING}", info.name);
-                return Err(wrong_table(message));
-            }
-            services.workspaces.drop_table(database, &info.name).await?;
-            Ok(StatusCode::OK.into_response())
-        }
-        _ => Err(method_not_allowed(call)),
-    }
-}
-
-fn wrong_table(message: String) -> AzureError {
-    AzureError::bad_request("InvalidParameter", message)
-}
-
-/// The columns of a schema, where it names some.
-fn schema(schema: &Value) -> Result<Option<Vec<Column>>, String> {
-    let Some(columns) = schema["columns"].as_array().filter(|columns| !columns.is_empty()) else { return Ok(None) };
-    let column = |(at, column): (usize, &Value)| {
-        let at = format!("properties.schema.columns[{at}]");
-        let (Some(name), Some(of)) = (column["name"].as_str(), column["type"].as_str()) else {
-            return Err(format!("{at} must have a name and a type"));
-        };
-        let of = type_of(of).ok_or_else(|| format!("{at}.type: there is no type '{of}'"))?;
-        Ok(Column::new(name, of))
-    };
-    columns.iter().enumerate().map(column).collect::<Result<Vec<_>, _>>().map(Some)
-}
-
-/// The saved searches of a workspace.
-pub(crate) async fn saved_searches(services: &Services, workspace: &ResourceId) -> Result<Vec<Resource>, AzureError> {
-    Ok(services.directory.resources.below(&workspace.to_string(), SAVED_SEARCH_TYPE).await?)
-}
-
-/// That the properties of a saved search can be kept.
-pub(crate) fn check_saved_search(properties: &Value) -> Result<(), AzureError> {
-    let wrong = |problem: &str| Err(AzureError::bad_request("InvalidParameter", format!("properties.{problem}")));
-    let text = |name: &str| properties[name].as_str().filter(|text| !text.trim().is_empty());
-    if text("displayName").is_none_or(|name| name.chars().count() > 260) {
-        return wrong("displayName must be a text of 1 to 260 characters");
-    }
-    match text("query") {
-        Some(query) if query.chars().count() <= QUERY_CHARACTERS_MAX => Ok(()),
-        _ => wrong("query must be a text of at most 64 Ki characters"),
-    }
-}
-
-/// A search with a function's name can be called by it in every query of the workspace.
-async fn saved_search(
-    services: &Services,
-    call: &Call,
-    workspace: &ResourceId,
-    name: &str,
-) -> Result<Response, AzureError> {
-    let resources = &services.directory.resources;
-    let id = workspace.child(SAVED_SEARCH, name);
-    let known = resources.get(&id).await?;
-    let alias =
-        |body: &Value| body["properties"]["functionAlias"].as_str().filter(|a| !a.is_empty()).map(str::to_owned);
-    match call.method {
-        Method::GET => {
-            let known = known.ok_or_else(|| not_found(&id))?;
-            Ok(Json(describe(&known.id, &known.body)).into_response())
-        }
-        Method::PUT => {
-            let mut body = call.object()?;
-            check_saved_search(&body["properties"])?;
-            let count = saved_searches(services, workspace).await?.len();
-            if known.is_none() && count >= SAVED_SEARCHES_MAX {
-                let message = format!("a workspace has {SAVED_SEARCHES_MAX} saved searches at most");
-                return Err(AzureError::bad_request("TooMany", message));
-            }
-            let properties = &mut body["properties"];
-            if properties["category"].is_null() {
-                properties["category"] = json!("Saved");
-            }
-            if properties["version"].is_null() {
-                properties["version"] = json!(2);
-            }
-            let old = known.as_ref().and_then(|known| alias(&known.body));
-            let new = alias(&body);
-            if let Some(old) = old.filter(|old| Some(old) != new.as_ref()) {
-                services.workspaces.drop_function(&workspace.name, &old).await?;
-            }
-            if let Some(new) = new {
-                put_function(services, &workspace.name, &new, &body["properties"]).await?;
-            }
-            resources.put(&id, &body).await?;
-            let id = known.map_or(id, |known| known.id);
-            Ok(Json(describe(&id, &body)).into_response())
-        }
-        Method::DELETE => {
-            if let Some(old) = known.as_ref().and_then(|known| alias(&known.body)) {
-                services.workspaces.drop_function(&workspace.name, &old).await?;
-            }
-            resources.delete(&id).await?;
-            Ok(StatusCode::OK.into_response())
-        }
-        _ => Err(method_not_allowed(call)),
-    }
-}
-
-async fn put_function(services: &Services, database: &str, name: &str, properties: &Value) -> Result<(), AzureError> {
-    let text = |name: &str| properties[name].as_str().unwrap_or_default();
-    let function = FunctionEntry {
-        parameters: format!("({})", text("functionParameters")),
-        body: format!("{{ {} }}", text("query")),
-        is_view: false,
-        notes: Notes { folder: text("category").to_owned(), docstring: text("displayName").to_owned() },
-    };
-    let (_, problems) = kql::parse_function(&function.text());
-    if let Some(first) = problems.first() {
-        let message = format!("properties.query: {}", first.one_line(&function.text()));
-        return Err(AzureError::bad_request("InvalidParameter", message));
-    }
-    Ok(services.workspaces.put_function(database, name, function).await?)
 }
 
 #[cfg(test)]

@@ -99,7 +99,7 @@ pub(super) fn all() -> Value {
             &["id", "url", "form", "isEnabled"],
             &[
                 ("id", text()), ("kind", text()), ("url", text()), ("form", text()), ("isEnabled", flag()),
-                ("severities", list(text())), ("secret", text()), ("lastFailure", nullable("string")), ("deliveredUntil", nullable("string")),
+                ("severities", list(text())), ("secret", text()), ("lastFailure", nullable("string")), ("deliveredUntil", json!({ "type": "object" })),
             ],
         ),
         "AuditEntry": object(

@@ -3,7 +3,8 @@
 use super::{note, status};
 use crate::Services;
 use crate::api::{Body, failed};
-use crate::requester::{Requester, SESSION_COOKIE, retry_seconds, session_of};
+use crate::azure_error::AzureError;
+use crate::requester::{Requester, SESSION_COOKIE, is_same_origin, retry_seconds, session_of};
 use access::{Means, Wrong};
 use axum::Json;
 use axum::extract::State;
@@ -12,6 +13,12 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::json;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// Longer names are nobody's.
+const NAME_CHARACTERS_MAX: usize = 128;
+/// How long somebody waits for others to be checked.
+const TURN_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -22,18 +29,32 @@ pub(super) struct SignIn {
     code: Option<String>,
 }
 
-pub(super) async fn begin(State(services): State<Arc<Services>>, requester: Requester, body: Body) -> Response {
+pub(super) async fn begin(
+    State(services): State<Arc<Services>>,
+    requester: Requester,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    // A page of another site must not sign its visitors in as somebody else.
+    if !is_same_origin(&headers) {
+        return failed(StatusCode::FORBIDDEN, "SignInFailed", "people sign in from pages of this server alone");
+    }
     let sign_in: SignIn = match body.read() {
         Ok(sign_in) => sign_in,
         Err(error) => return error.into_response(),
     };
+    if sign_in.name.chars().count() > NAME_CHARACTERS_MAX {
+        return failed(StatusCode::UNAUTHORIZED, "SignInFailed", &Wrong::Credentials.to_string());
+    }
     let checked = {
-        let Ok(_turn) = services.bounds.password_checks.acquire().await else {
-            return failed(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", "the server is stopping");
+        let turn = tokio::time::timeout(TURN_TIMEOUT, services.bounds.password_checks.acquire()).await;
+        let Ok(Ok(_turn)) = turn else {
+            return AzureError::busy("too many sign in at this moment; try again").into_response();
         };
         let access = services.access.clone();
         let (name, password, code) = (sign_in.name.clone(), sign_in.password, sign_in.code);
-        tokio::task::spawn_blocking(move || access.check_user(&name, &password, code.as_deref())).await
+        let address = requester.address;
+        tokio::task::spawn_blocking(move || access.check_user(&name, &password, code.as_deref(), address)).await
     };
     let how = "password";
     match checked {
@@ -48,6 +69,9 @@ pub(super) async fn begin(State(services): State<Arc<Services>>, requester: Requ
         },
         Ok(Err(Wrong::NeedsCode)) => failed(StatusCode::UNAUTHORIZED, "CodeNeeded", &Wrong::NeedsCode.to_string()),
         Ok(Err(wrong)) => {
+            if let Some(address) = requester.address {
+                services.bounds.limits.note_stranger(address);
+            }
             note(&services, &sign_in.name, how, requester.address, Err(&wrong.to_string())).await;
             let mut response = failed(status(wrong), "SignInFailed", &wrong.to_string());
             if let Wrong::LockedOut(wait) = wrong {
@@ -95,10 +119,10 @@ pub(super) async fn show(State(services): State<Arc<Services>>, requester: Reque
 
 /// Signs out.
 pub(super) async fn end(State(services): State<Arc<Services>>, requester: Requester, headers: HeaderMap) -> Response {
-    if let Ok(caller) = requester.caller()
+    if let Ok(caller) = requester.is_somebody("Turnstone/signOut/action")
         && caller.means == Means::Session
         && session_of(&headers).is_some()
-        && let Err(error) = services.access.delete_secret(&caller.principal_id, &caller.secret_id).await
+        && let Err(error) = services.access.end_session(&caller.principal_id, &caller.secret_id).await
     {
         return failed(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError", &error.to_string());
     }

@@ -53,6 +53,8 @@ pub(super) async fn run(
     limits: &Properties,
 ) -> Result<Response, KustoError> {
     let caller = requester.is_somebody(QUERY)?.clone();
+    requester.note("command", crate::query_log::obfuscated(text).0);
+    requester.note("database", database);
     let command = Command { services, requester, caller, action: action(text), database, text, limits };
     // What follows `<|` may be rows, which are no words.
     if let Some((before, after)) = data::split(text) {

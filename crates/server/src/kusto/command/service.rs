@@ -128,6 +128,7 @@ impl Command<'_> {
     /// `.cancel query "id"`, by the name that the client gave it.
     pub(super) fn cancel_query(&self, words: &mut Words<'_>) -> Result<Table, KustoError> {
         let id = words.string("the ClientActivityId of a query")?;
+        self.requester.is_somebody("Turnstone/queries/cancel/action")?;
         words.properties()?;
         words.finish()?;
         let cancelled = self.services.queries.log.cancel(&id, |record| self.is_visible(record));

@@ -45,7 +45,7 @@ impl Command<'_> {
         words.properties()?;
         words.finish()?;
         self.requester.may(self.action, &self.services.directory.workspace(&name).to_string())?;
-        let is_new = !self.services.workspaces.databases().contains(&name);
+        let is_new = !self.services.databases().contains(&name);
         self.services.workspaces.create_database(&name).await.map_err(failed)?;
         let mut table = Table::new(&[
             ("DatabaseName", Type::String),
@@ -89,6 +89,7 @@ impl Command<'_> {
 
     async fn make_table(&self, verb: Verb, schema: &TableSchema, properties: Properties) -> Result<(), KustoError> {
         let workspaces = &self.services.workspaces;
+        workspaces.check_changeable(self.database, &schema.name).map_err(failed)?;
         let is_known = workspaces.columns(self.database, &schema.name).is_ok();
         match verb {
             // A table that is there stays as it is.
