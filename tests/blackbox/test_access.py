@@ -267,7 +267,10 @@ def test_a_user_changes_its_own_password_and_nothing_of_others(server):
         ("POST", "/api/v1/servicePrincipals", {"displayName": "x"}),
     ):
         assert browser.ask(method, path, body).status == 403, f"{method} {path}"
-    accepted(browser.ask("PATCH", f"/api/v1/users/{name}", {"password": "another long password"}), 200)
+    change = {"password": "another long password"}
+    for shown in ({}, {"currentPassword": "a wrong password"}):
+        assert browser.ask("PATCH", f"/api/v1/users/{name}", change | shown).status == 403, "a session alone is not enough"
+    accepted(browser.ask("PATCH", f"/api/v1/users/{name}", change | {"currentPassword": PASSWORD}), 200)
     assert not browser.is_signed_in()
     assert Browser(server).sign_in(name, "another long password").status == 204
     assert Browser(server).sign_in(other).status == 204
@@ -300,14 +303,14 @@ def wrong_code(secret: str) -> str:
 
 
 def enrol(browser: Browser, name: str) -> str:
-    secret = accepted(browser.ask("POST", f"/api/v1/users/{name}/totp"), 200)["secret"]
+    secret = accepted(browser.ask("POST", f"/api/v1/users/{name}/totp", {"currentPassword": PASSWORD}), 200)["secret"]
     accepted(browser.ask("POST", f"/api/v1/users/{name}/totp/confirm", {"code": code(secret)}), 204)
     return secret
 
 
 def test_a_one_time_code_is_needed_once_it_has_been_confirmed(server):
     name, browser = signed_in(server)
-    made = accepted(browser.ask("POST", f"/api/v1/users/{name}/totp"), 200)
+    made = accepted(browser.ask("POST", f"/api/v1/users/{name}/totp", {"currentPassword": PASSWORD}), 200)
     secret = made["secret"]
     uri = urllib.parse.urlparse(made["uri"])
     assert (uri.scheme, uri.netloc) == ("otpauth", "totp")
@@ -341,7 +344,7 @@ def test_a_one_time_code_is_good_once(server):
 def test_the_code_that_confirms_is_used_up_by_it(server):
     """RFC 6238, 5.2: a verifier must not accept a code a second time."""
     name, browser = signed_in(server)
-    secret = accepted(browser.ask("POST", f"/api/v1/users/{name}/totp"), 200)["secret"]
+    secret = accepted(browser.ask("POST", f"/api/v1/users/{name}/totp", {"currentPassword": PASSWORD}), 200)["secret"]
     used = code(secret)
     accepted(browser.ask("POST", f"/api/v1/users/{name}/totp/confirm", {"code": used}), 204)
     assert Browser(server).sign_in(name, code=used).status == 401
@@ -357,6 +360,18 @@ def test_a_one_time_code_is_good_once_also_across_a_restart(new_server):
     server.start()
     assert Browser(server).sign_in(name).json["error"]["code"] == "CodeNeeded"
     assert Browser(server).sign_in(name, code=used).status == 401
+
+
+def test_a_session_alone_changes_nothing_of_codes(server):
+    name, browser = signed_in(server)
+    secret = enrol(browser, name)
+    path = f"/api/v1/users/{name}/totp"
+    for shown in (None, {"currentPassword": PASSWORD}, {"currentPassword": PASSWORD, "code": wrong_code(secret)}):
+        assert browser.ask("POST", path, shown).status == 403
+        assert browser.ask("DELETE", path, shown).status == 403
+    assert Browser(server).sign_in(name).json["error"]["code"] == "CodeNeeded"
+    accepted(browser.ask("DELETE", path, {"currentPassword": PASSWORD, "code": code(secret, 1)}), 204)
+    assert Browser(server).sign_in(name).status == 204
 
 
 def test_no_code_is_asked_for_once_the_secret_is_removed(server):
@@ -1150,7 +1165,7 @@ def test_a_new_admin_token_takes_the_place_of_the_old_one_while_the_server_runs(
     new = Client(server, server.token)
     wait_until(lambda: new.kusto("print 1").status == 200, 10, "the new token is good")
     assert old.kusto("print 1").status == 401
-    assert Client(server, made).kusto("print 1").status == 200, "personal tokens have ends of their own"
+    assert Client(server, made).kusto("print 1").status == 401, "what was made with the old one ends with it"
     server.stop()
     server.start()
     assert new.kusto("print 1").status == 200 and old.kusto("print 1").status == 401

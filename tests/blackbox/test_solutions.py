@@ -317,7 +317,7 @@ def test_a_solution_that_is_disabled_takes_messages_and_passes_them_over(server)
         site.send(reverse_shell(f"passed over {number}"))
     site.send(listening_ports("0.0.0.0:22"))
     notes = site.notes()
-    assert len(notes) == 1 and notes[0][0] == "Warning" and "disabled" in notes[0][1]
+    assert len(notes) == 1 and notes[0][0] == "Warning" and "passed over" in notes[0][1]
     site.set(status="Enabled")
     site.attack("then")
     assert site.marks() == ["before", "then"]

@@ -24,8 +24,9 @@ MAY_BE_OPEN = re.compile(
     r"|/api/v1/(openapi\.json|session|session/oidc|session/oidc/callback)"
     r"|/(.*/)?(\.well-known/.*|oauth2/.*)"
 )
-#: Everybody who is signed in may ask who they are, end that, see to their own tokens, and know what roles there are.
-OWN_AFFAIRS = re.compile(r"/api/v1/(session|tokens(/\{\w+\})?|roles)")
+#: Everybody who is signed in may ask who they are, end that, see to their own tokens, know what roles there are, and how the
+#: instance is set up.
+OWN_AFFAIRS = re.compile(r"/api/v1/(session|tokens(/\{\w+\})?|roles|settings)")
 NOTHING = "nothing-of-this-name"
 NO_SUCH_ID = "6f9619ff-8b86-d011-b42d-00c04fc964ff"
 

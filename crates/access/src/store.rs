@@ -848,7 +848,10 @@ impl Access {
     }
 
     /// Gives a principal a role at a scope.
-    pub async fn assign(&self, principal_id: &str, grant: Grant) -> Result<Assignment, Error> {
+    pub async fn assign(&self, principal_id: &str, mut grant: Grant) -> Result<Assignment, Error> {
+        if grant.scope.len() > 1 {
+            grant.scope.truncate(grant.scope.trim_end_matches('/').len());
+        }
         let _changing = self.changing.lock().await;
         check_scope(&grant.scope)?;
         if self.principal(principal_id).is_none() {

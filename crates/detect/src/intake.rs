@@ -307,7 +307,7 @@ impl Writer {
         let changes = detector.switch_off(&settings.recommendations_off, now);
         // What ends is written where it began; a new workspace is told of what is still wrong.
         self.write(detector, &Findings { alerts: Vec::new(), changes }).await;
-        let is_another = self.settings.main != settings.main;
+        let is_another = settings.is_enabled && self.settings.main != settings.main;
         self.settings = settings;
         if is_another {
             let changes = detector.active(now);

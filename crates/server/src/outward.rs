@@ -336,7 +336,8 @@ impl Services {
             let reached =
                 kept.body["deliveredUntil"][database].as_str().and_then(kql::datetime::parse).unwrap_or(since);
             // A clock that was ahead must not hide what comes once it is right.
-            let (since, reached) = (since.min(now), reached.min(now));
+            let since = if since > now { now - OVERLAP_TICKS } else { since };
+            let reached = reached.min(now);
             let begin = reached.saturating_sub(OVERLAP_TICKS).max(since);
             if sent.is_empty() {
                 let recent = kept.body["recent"][database].as_array().into_iter().flatten();
