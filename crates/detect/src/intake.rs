@@ -409,13 +409,8 @@ impl Writer {
         if appended.repeated == 0 {
             return Ok(vec![true; objects.len()]);
         }
-        let known = |batch: &RecordBatch| {
-            let ids = batch
-                .column_by_name(ALERT_ID)
-                .map(|ids| ids.as_string_view().iter().flatten().map(str::to_owned).collect());
-            ids.unwrap_or_else(Vec::new)
-        };
-        let stored: HashSet<String> = appended.stored.iter().flat_map(known).collect();
+        let columns = appended.stored.iter().filter_map(|batch| batch.column_by_name(ALERT_ID));
+        let stored: HashSet<&str> = columns.flat_map(|ids| ids.as_string_view().iter().flatten()).collect();
         let is_new =
             |row: &Map<String, Value>| row.get(ALERT_ID).and_then(Value::as_str).is_some_and(|id| stored.contains(id));
         Ok(objects.iter().map(is_new).collect())

@@ -178,7 +178,7 @@ pub(crate) async fn show(State(services): State<Arc<Services>>, requester: Reque
 fn resident_bytes() -> i64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kibibytes = line.and_then(|rest| rest.trim().split_whitespace().next()?.parse::<i64>().ok());
+    let kibibytes = line.and_then(|rest| rest.split_whitespace().next()?.parse::<i64>().ok());
     kibibytes.unwrap_or(0) * 1024
 }
 

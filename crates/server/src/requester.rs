@@ -312,7 +312,7 @@ fn is_open(path: &str) -> bool {
             | "oauth2/token"
             | "oauth2/v2.0/token"
     );
-    path == "/" || is_of_tenant || OPEN.iter().any(|open| is_below(&open))
+    path == "/" || is_of_tenant || OPEN.iter().any(is_below)
 }
 
 /// Whether a path is one that needs a caller.

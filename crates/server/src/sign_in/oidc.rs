@@ -6,6 +6,7 @@
 use super::{host, note, session};
 use crate::Services;
 use crate::api::failed;
+use crate::azure_error::AzureError;
 use crate::requester::Requester;
 use access::{SecretText, oidc};
 use axum::extract::{Query, State};
@@ -190,24 +191,27 @@ fn form_encoded(text: &str) -> String {
     utf8_percent_encode(text, NON_ALPHANUMERIC).to_string().replace("%20", "+")
 }
 
-fn random() -> Result<String, Response> {
-    let text = SecretText::random();
-    let failed = |_| failed(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError", "no random numbers to be had");
-    text.map(|text| text.reveal().to_owned()).map_err(failed)
+fn random() -> Result<String, AzureError> {
+    let text = SecretText::random().map_err(|error| AzureError::internal(&error))?;
+    Ok(text.reveal().to_owned())
 }
 
-fn not_set_up() -> Response {
-    failed(StatusCode::NOT_FOUND, "NotFound", "no outside provider is set up; see --oidc-issuer")
+fn not_set_up() -> AzureError {
+    AzureError::not_found("NotFound", "no outside provider is set up; see --oidc-issuer")
 }
 
 /// `GET /api/v1/session/oidc`: sends the browser to the provider.
-pub(super) async fn begin(State(services): State<Arc<Services>>, headers: HeaderMap) -> Result<Response, Response> {
+pub(super) async fn begin(State(services): State<Arc<Services>>, headers: HeaderMap) -> Result<Response, AzureError> {
     let Some(provider) = services.provider.clone() else { return Err(not_set_up()) };
     let asked = provider.clone();
     let discovery = tokio::task::spawn_blocking(move || asked.discovery()).await;
     let discovery = discovery.unwrap_or_else(|e| Err(e.to_string())).map_err(|problem| {
         tracing::error!(problem, "the OpenID Connect provider cannot be asked");
-        failed(StatusCode::BAD_GATEWAY, "ProviderFailed", "the provider cannot be asked; the server's log says why")
+        AzureError::new(
+            StatusCode::BAD_GATEWAY,
+            "ProviderFailed",
+            "the provider cannot be asked; the server's log says why",
+        )
     })?;
     let (state, nonce, verifier) = (random()?, random()?, random()?);
     let challenge =
@@ -243,7 +247,7 @@ pub(super) async fn end(
     headers: HeaderMap,
     Query(answer): Query<Answer>,
 ) -> Result<Response, Response> {
-    let Some(provider) = services.provider.clone() else { return Err(not_set_up()) };
+    let Some(provider) = services.provider.clone() else { return Err(not_set_up().into_response()) };
     let refused = |message: &str| failed(StatusCode::UNAUTHORIZED, "SignInFailed", message);
     let state = answer.state.unwrap_or_default();
     let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
