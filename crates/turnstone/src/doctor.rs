@@ -59,21 +59,18 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     if !report.line("queries", access) {
         return finish(&report);
     }
-    let devices = client.get("/api/v1/devices").map_err(|r| r.message).and_then(|answer| {
-        match answer["value"].as_array().map_or(0, Vec::len) {
+    let listed = client.get("/api/v1/devices").map_err(|r| r.message);
+    let devices =
+        listed.as_ref().map_err(Clone::clone).and_then(|answer| match answer["value"].as_array().map_or(0, Vec::len) {
             0 => Err("there are none; make one with 'turnstone device create ID'".to_owned()),
             n => Ok(format!("{n} known to the hub")),
-        }
-    });
+        });
     report.line("devices", devices);
-    let last = query(
-        "union (database('turnstone-internal').DetectionWindow | summarize T = max(TimeGenerated)), (SecurityIoTRawEvent | summarize T = max(TimeGenerated)), (SecurityRecommendation | summarize T = max(TimeGenerated)), (SecurityAlert | summarize T = max(TimeGenerated)) | summarize T = max(T) | project tostring(T)",
-    )
-    .and_then(|tables| {
-        let cell = tables.first().map(Table::from_kusto).and_then(|t| t.rows.first().and_then(|r| r.first().cloned()));
-        match cell.as_ref().and_then(|c| c.as_str()).unwrap_or("") {
-            "" => Err("nothing has come from any device; 'turnstone-agent doctor' on a device tells why".to_owned()),
-            time => Ok(format!("something last came at {time}")),
+    let last = listed.and_then(|answer| {
+        let times = answer["value"].as_array().into_iter().flatten().filter_map(|d| d["lastActivityTime"].as_str());
+        match times.max() {
+            None => Err("nothing has come from any device; 'turnstone-agent doctor' on a device tells why".to_owned()),
+            Some(time) => Ok(format!("something last came at {time}")),
         }
     });
     report.line("data", last);
