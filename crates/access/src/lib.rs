@@ -7,20 +7,23 @@
 //!
 //! Nothing here knows HTTP or reads what is protected.
 
+mod admin_token;
 mod attempts;
 pub mod oidc;
 mod passwords;
 mod principal;
 pub mod role;
 mod secret;
+mod state;
 mod store;
 mod ticket;
 
+pub use admin_token::AdminToken;
 pub use attempts::RateLimit;
 pub use principal::{Assignment, Caller, Grant, Kind, Means, Principal, SecretInfo};
 pub use role::{ROLES, Role};
 pub use secret::SecretText;
-pub use store::{Access, AdminToken, NewSecret, Totp, UserChange, Wrong};
+pub use store::{Access, NewSecret, Totp, UserChange, Wrong};
 
 /// What the store could not do.
 #[derive(Debug, thiserror::Error)]

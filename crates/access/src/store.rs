@@ -1,64 +1,24 @@
-//! Principals, their secrets and their roles: in SQLite, and in memory for the questions of every call.
+//! Who signs in, what their secrets are good for, and how principals, secrets and roles change.
 
+use crate::admin_token::AdminToken;
 use crate::attempts::RateLimit;
 use crate::passwords;
-use crate::principal::{
-    ADMINISTRATOR_ID, ADMINISTRATOR_NAME, Assignment, Caller, Grant, Kind, Means, Principal, SecretInfo,
-};
+use crate::principal::{ADMINISTRATOR_ID, Assignment, Caller, Grant, Kind, Means, Principal, SecretInfo};
 use crate::role::{Role, holds};
 use crate::secret::{Digest, SecretText};
+use crate::state::{self, KeptPrincipal, KeptSecret, State, Use};
 use crate::ticket::{LIFE_SECONDS, Tickets};
 use crate::{Error, oidc};
 use kql::timespan::{TICKS_PER_DAY, TICKS_PER_HOUR};
-use parking_lot::{Mutex, RwLock};
-use sqlx::{Row, SqlitePool};
-use std::collections::{BTreeMap, HashMap};
-use std::io::Write;
+use parking_lot::RwLock;
+use sqlx::SqlitePool;
 use std::net::IpAddr;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 use uuid::Uuid;
 
-const VERSIONS: &[&str] = &["
-create table principal (
-    id text primary key,
-    kind text not null,
-    name text not null,
-    display_name text not null,
-    issuer text not null,
-    password_hash text,
-    totp_secret text,
-    totp_pending_secret text,
-    totp_step_used integer not null default 0,
-    is_enabled integer not null,
-    created_ticks integer not null,
-    unique (kind, issuer, name)
-) strict;
-create table secret (
-    id text primary key,
-    principal_id text not null references principal(id) on delete cascade,
-    kind text not null,
-    digest text not null unique,
-    name text not null,
-    role text,
-    scope text,
-    created_ticks integer not null,
-    expires_ticks integer not null
-) strict;
-create table assignment (
-    id text primary key,
-    principal_id text not null references principal(id) on delete cascade,
-    role text not null,
-    scope text not null,
-    created_ticks integer not null
-) strict;
-"];
 const FILE_NAME: &str = "access.sqlite";
-const ADMIN_TOKEN_FILE: &str = "admin-token";
-/// When the admin token was last renewed.
-const RENEWED_FILE: &str = "admin-token-renewed";
 
 const NAME_CHARACTERS_MAX: usize = 128;
 const SCOPE_CHARACTERS_MAX: usize = 1024;
@@ -78,30 +38,6 @@ const FAILURES_OF_USER: u32 = 100;
 const FAILURES_OF_USER_PER_SECOND: f64 = 1.0 / 9.0;
 /// So many pairs of name and address are counted.
 const ATTEMPTS_MAX: usize = 10_000;
-/// How often the file of the admin token is looked at.
-const ADMIN_TOKEN_CHECK_INTERVAL: Duration = Duration::from_secs(1);
-
-/// What a secret is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Use {
-    Client,
-    Personal,
-    Session,
-}
-
-impl Use {
-    fn name(self) -> &'static str {
-        match self {
-            Use::Client => "client",
-            Use::Personal => "personal",
-            Use::Session => "session",
-        }
-    }
-
-    fn named(name: &str) -> Option<Use> {
-        [Use::Client, Use::Personal, Use::Session].into_iter().find(|of| of.name() == name)
-    }
-}
 
 /// A secret that was made just now, with the text that is shown this once.
 #[derive(Debug, Clone)]
@@ -141,115 +77,6 @@ pub enum Wrong {
     Expired,
 }
 
-struct KeptPrincipal {
-    shown: Principal,
-    password_hash: Option<String>,
-    totp_secret: Option<String>,
-    /// A secret whose first code has not been shown yet.
-    totp_pending: Option<String>,
-    /// The step of the last code that was taken: a code is good once.
-    totp_step_used: u64,
-}
-
-impl KeptPrincipal {
-    fn is_user_named(&self, name: &str) -> bool {
-        self.shown.kind == Kind::User && self.shown.name.eq_ignore_ascii_case(name)
-    }
-}
-
-struct KeptSecret {
-    of: Use,
-    info: SecretInfo,
-}
-
-#[derive(Default)]
-struct State {
-    principals: HashMap<String, KeptPrincipal>,
-    secrets: HashMap<Digest, KeptSecret>,
-    /// By id.
-    assignments: BTreeMap<String, Assignment>,
-}
-
-/// The bearer token with all rights, in a file that only the owner of the data folder can read.
-pub struct AdminToken {
-    path: PathBuf,
-    known: RwLock<(Digest, Option<SystemTime>)>,
-    checked: Mutex<Instant>,
-}
-
-impl AdminToken {
-    /// The token of a data folder; made when there is none yet.
-    pub fn load_or_create(folder: &Path) -> Result<AdminToken, Error> {
-        let path = folder.join(ADMIN_TOKEN_FILE);
-        let at = |source| Error::Io { path: path.display().to_string(), source };
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) if !text.trim().is_empty() => text.trim().to_owned(),
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(at(error)),
-            _ => AdminToken::write(folder)?.reveal().to_owned(),
-        };
-        let known = RwLock::new((Digest::of(&text), modified(&path)));
-        Ok(AdminToken { path, known, checked: Mutex::new(Instant::now()) })
-    }
-
-    /// Makes a new token in the place of the one that is there. A server that runs takes it within a second.
-    ///
-    /// Personal tokens that were made with the old one are good no more, either.
-    pub fn renew(folder: &Path) -> Result<SecretText, Error> {
-        let path = folder.join(RENEWED_FILE);
-        let noted = std::fs::write(&path, kql::datetime::format(now()));
-        noted.map_err(|source| Error::Io { path: path.display().to_string(), source })?;
-        AdminToken::write(folder)
-    }
-
-    fn write(folder: &Path) -> Result<SecretText, Error> {
-        let path = folder.join(ADMIN_TOKEN_FILE);
-        let at = |source| Error::Io { path: path.display().to_string(), source };
-        let token = SecretText::random()?;
-        let new = path.with_extension("new");
-        let mut options = std::fs::OpenOptions::new();
-        let file = options.write(true).create(true).truncate(true).mode(0o600).open(&new);
-        let line = format!("{}\n", token.reveal());
-        file.and_then(|mut file| file.write_all(line.as_bytes()).and_then(|()| file.sync_all())).map_err(at)?;
-        std::fs::rename(&new, &path).map_err(at)?;
-        Ok(token)
-    }
-
-    fn is(&self, digest: Digest) -> bool {
-        self.read_changed();
-        self.known.read().0 == digest
-    }
-
-    /// Whether the token was renewed after a time, in ticks.
-    fn was_renewed_after(&self, ticks: i64) -> bool {
-        self.read_changed();
-        let folder = self.path.parent().unwrap_or(Path::new("."));
-        let text = std::fs::read_to_string(folder.join(RENEWED_FILE)).unwrap_or_default();
-        kql::datetime::parse(text.trim()).is_some_and(|renewed| renewed > ticks)
-    }
-
-    /// Reads the file anew where it is another than it was.
-    fn read_changed(&self) {
-        let mut checked = self.checked.lock();
-        if checked.elapsed() < ADMIN_TOKEN_CHECK_INTERVAL {
-            return;
-        }
-        *checked = Instant::now();
-        let now = modified(&self.path);
-        if now.is_none() || now == self.known.read().1 {
-            return;
-        }
-        if let Ok(text) = std::fs::read_to_string(&self.path)
-            && !text.trim().is_empty()
-        {
-            *self.known.write() = (Digest::of(text.trim()), now);
-        }
-    }
-}
-
-fn modified(path: &Path) -> Option<SystemTime> {
-    std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok()
-}
-
 /// Everybody who may do something, and what. Cheap to clone.
 #[derive(Clone)]
 pub struct Access {
@@ -275,13 +102,13 @@ fn unix_seconds(ticks: i64) -> u64 {
 impl Access {
     /// Opens what a data folder knows of principals, or makes it.
     pub async fn open(folder: &Path) -> Result<Access, Error> {
-        let pool = sqlite::open(&folder.join(FILE_NAME), VERSIONS).await?;
+        let pool = sqlite::open(&folder.join(FILE_NAME), state::VERSIONS).await?;
         sqlx::query("delete from secret where expires_ticks < ? and kind = 'session'")
             .bind(now())
             .execute(&pool)
             .await?;
-        let mut state = load(&pool).await?;
-        ensure_administrator(&pool, &mut state).await?;
+        let mut state = state::load(&pool).await?;
+        state::ensure_administrator(&pool, &mut state).await?;
         Ok(Access {
             pool,
             state: Arc::new(RwLock::new(state)),
@@ -944,95 +771,10 @@ fn check_scope(scope: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// The principal of the admin token, and its role.
-async fn ensure_administrator(pool: &SqlitePool, state: &mut State) -> Result<(), Error> {
-    let shown = Principal {
-        id: ADMINISTRATOR_ID.to_owned(),
-        kind: Kind::Administrator,
-        name: ADMINISTRATOR_NAME.to_owned(),
-        display_name: ADMINISTRATOR_NAME.to_owned(),
-        issuer: String::new(),
-        is_enabled: true,
-        has_totp: false,
-        created_ticks: now(),
-    };
-    sqlx::query(
-        "insert into principal (id, kind, name, display_name, issuer, is_enabled, created_ticks)
-         values (?, ?, ?, ?, '', 1, ?) on conflict do nothing",
-    )
-    .bind(&shown.id)
-    .bind(shown.kind.name())
-    .bind(&shown.name)
-    .bind(&shown.display_name)
-    .bind(shown.created_ticks)
-    .execute(pool)
-    .await?;
-    let kept = KeptPrincipal { shown, password_hash: None, totp_secret: None, totp_pending: None, totp_step_used: 0 };
-    state.principals.entry(ADMINISTRATOR_ID.to_owned()).or_insert(kept);
-    Ok(())
-}
-
-async fn load(pool: &SqlitePool) -> Result<State, Error> {
-    let mut state = State::default();
-    for row in sqlx::query("select * from principal").fetch_all(pool).await? {
-        let Some(kind) = Kind::named(row.try_get("kind")?) else { continue };
-        let shown = Principal {
-            id: row.try_get("id")?,
-            kind,
-            name: row.try_get("name")?,
-            display_name: row.try_get("display_name")?,
-            issuer: row.try_get("issuer")?,
-            is_enabled: row.try_get("is_enabled")?,
-            has_totp: row.try_get::<Option<String>, _>("totp_secret")?.is_some(),
-            created_ticks: row.try_get("created_ticks")?,
-        };
-        let kept = KeptPrincipal {
-            password_hash: row.try_get("password_hash")?,
-            totp_secret: row.try_get("totp_secret")?,
-            totp_pending: row.try_get("totp_pending_secret")?,
-            totp_step_used: u64::try_from(row.try_get::<i64, _>("totp_step_used")?).unwrap_or_default(),
-            shown,
-        };
-        state.principals.insert(kept.shown.id.clone(), kept);
-    }
-    for row in sqlx::query("select * from secret").fetch_all(pool).await? {
-        let (role, scope): (Option<String>, Option<String>) = (row.try_get("role")?, row.try_get("scope")?);
-        let limit = match role.zip(scope) {
-            Some((role, scope)) => match Role::named(&role) {
-                Some(role) => Some(Grant { role, scope }),
-                // A token that was limited to a role that is no more is good for nothing.
-                None => continue,
-            },
-            None => None,
-        };
-        let (of, digest) = (Use::named(row.try_get("kind")?), Digest::from_text(row.try_get("digest")?));
-        let Some((of, digest)) = of.zip(digest) else { continue };
-        let info = SecretInfo {
-            id: row.try_get("id")?,
-            principal_id: row.try_get("principal_id")?,
-            name: row.try_get("name")?,
-            created_ticks: row.try_get("created_ticks")?,
-            expires_ticks: row.try_get("expires_ticks")?,
-            limit,
-        };
-        state.secrets.insert(digest, KeptSecret { of, info });
-    }
-    for row in sqlx::query("select * from assignment").fetch_all(pool).await? {
-        let Some(role) = Role::named(row.try_get("role")?) else { continue };
-        let assignment = Assignment {
-            id: row.try_get("id")?,
-            principal_id: row.try_get("principal_id")?,
-            grant: Grant { role, scope: row.try_get("scope")? },
-            created_ticks: row.try_get("created_ticks")?,
-        };
-        state.assignments.insert(assignment.id.clone(), assignment);
-    }
-    Ok(state)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admin_token::ADMIN_TOKEN_FILE;
     use crate::role::QUERY;
 
     const SCOPE: &str = "/subscriptions/s/resourceGroups/default";
@@ -1154,9 +896,7 @@ mod tests {
         let made = access.create_token(ADMINISTRATOR_ID, "ci", 1, None).await.expect("made");
         assert!(access.by_token(made.text.reveal()).is_some());
         let new = AdminToken::renew(folder.path()).expect("renewed");
-        // The clock of the file system may be coarse: what counts is that the file is another.
-        *access.admin_token.checked.lock() -= ADMIN_TOKEN_CHECK_INTERVAL;
-        access.admin_token.known.write().1 = None;
+        access.admin_token.look_again();
         assert!(access.by_token(new.reveal()).is_some());
         assert!(access.by_token(old.trim()).is_none());
         assert!(access.by_token(made.text.reveal()).is_none(), "nor are tokens that were made with it");
