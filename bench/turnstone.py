@@ -97,17 +97,21 @@ class Server:
             pushed_back += 1
             time.sleep(RETRY_SECONDS)
 
-    def hot_rows(self):
-        """How many of the rows that were sent are in no table file yet."""
+    def command(self, database, command):
+        """What a command answers: its rows, by the names of its columns."""
         connection = self.connection()
-        command = json.dumps({"db": "default", "csl": ".show tables details"})
-        status, body = self.post(connection, "/v1/rest/mgmt", command)
+        status, body = self.post(connection, "/v1/rest/mgmt", json.dumps({"db": database, "csl": command}))
         connection.close()
         if status != 200:
             raise Refused(body.decode())
         table = json.loads(body)["Tables"][0]
         names = [column["ColumnName"] for column in table["Columns"]]
-        tables = [dict(zip(names, row)) for row in table["Rows"]]
+        return [dict(zip(names, row)) for row in table["Rows"]]
+
+    def hot_rows(self):
+        """How many of the rows that were sent are in no table file yet."""
+        databases = [of["DatabaseName"] for of in self.command("default", ".show databases")]
+        tables = [of for name in databases for of in self.command(name, ".show tables details")]
         return sum(of["HotRowCount"] for of in tables if of["TableName"] not in OWN_TABLES)
 
     def disk_bytes(self):
