@@ -22,6 +22,7 @@ mod scan;
 pub mod session;
 mod sketch;
 pub mod slot;
+pub mod together;
 pub mod types;
 mod windows;
 

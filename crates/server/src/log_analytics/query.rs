@@ -2,7 +2,6 @@
 
 use super::error::LogsError;
 use super::response::{Part, as_tables};
-use super::together::Together;
 use super::within::Within;
 use super::{database_of, timespan};
 use crate::Services;
@@ -16,6 +15,7 @@ use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
+use engine::together::Together;
 use engine::{Caller, json};
 use kql::datetime;
 use resources::ResourceId;

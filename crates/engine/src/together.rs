@@ -2,8 +2,10 @@
 //!
 //! A column that one of them lacks is null there, or empty for texts.
 
-use arrow::array::StringViewArray;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use crate::catalog::{Catalog, StoredFunction, Table};
+use crate::types::Column;
+use datafusion::arrow::array::StringViewArray;
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::{Result, ScalarValue, plan_err};
 use datafusion::datasource::TableType;
@@ -12,12 +14,10 @@ use datafusion::physical_plan::expressions::{Column as PhysicalColumn, Literal};
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr};
-use engine::Column;
-use engine::catalog::{Catalog, StoredFunction, Table};
 use std::sync::Arc;
 
 /// A catalog in which the tables of the first database are those of all.
-pub(super) struct Together {
+pub struct Together {
     pub inner: Arc<dyn Catalog>,
     /// The one that is asked, then the others.
     pub databases: Vec<String>,
@@ -25,7 +25,7 @@ pub(super) struct Together {
 
 impl Catalog for Together {
     fn table(&self, database: &str, name: &str) -> Option<Table> {
-        if database != self.databases[0] {
+        if self.databases.first().is_none_or(|first| first != database) {
             return self.inner.table(database, name);
         }
         let mut found: Vec<Table> = self.databases.iter().filter_map(|of| self.inner.table(of, name)).collect();
@@ -40,7 +40,7 @@ impl Catalog for Together {
     }
 
     fn table_names(&self, database: &str) -> Vec<String> {
-        if database != self.databases[0] {
+        if self.databases.first().is_none_or(|first| first != database) {
             return self.inner.table_names(database);
         }
         let mut names: Vec<String> = self.databases.iter().flat_map(|of| self.inner.table_names(of)).collect();
