@@ -9,6 +9,7 @@
 
 mod admin_token;
 mod attempts;
+mod link;
 pub mod oidc;
 mod passwords;
 mod principal;
@@ -20,6 +21,7 @@ mod ticket;
 
 pub use admin_token::AdminToken;
 pub use attempts::RateLimit;
+pub use link::LINK_TICKS;
 pub use principal::{Assignment, Caller, Grant, Kind, Means, Principal, SecretInfo};
 pub use role::{ROLES, Role};
 pub use secret::SecretText;

@@ -2,6 +2,7 @@
 
 use crate::admin_token::AdminToken;
 use crate::attempts::RateLimit;
+use crate::link::Links;
 use crate::passwords;
 use crate::principal::{ADMINISTRATOR_ID, Assignment, Caller, Grant, Kind, Means, Principal, SecretInfo};
 use crate::role::{Role, holds};
@@ -84,6 +85,7 @@ pub struct Access {
     state: Arc<RwLock<State>>,
     tickets: Arc<Tickets>,
     admin_token: Arc<AdminToken>,
+    links: Arc<Links>,
     /// Wrong attempts, by name and address, and by user.
     failures: Arc<RateLimit<(String, Option<IpAddr>)>>,
     failures_of_user: Arc<RateLimit<String>>,
@@ -114,6 +116,7 @@ impl Access {
             state: Arc::new(RwLock::new(state)),
             tickets: Arc::new(Tickets::load_or_create(folder)?),
             admin_token: Arc::new(AdminToken::load_or_create(folder)?),
+            links: Arc::default(),
             failures: Arc::new(RateLimit::new(ATTEMPTS_MAX, FAILURES_OF_NAME, FAILURES_OF_NAME_PER_SECOND)),
             failures_of_user: Arc::new(RateLimit::new(PRINCIPALS_MAX, FAILURES_OF_USER, FAILURES_OF_USER_PER_SECOND)),
             changing: Arc::default(),
@@ -174,6 +177,18 @@ impl Access {
             grants,
             limit,
         })
+    }
+
+    /// The code of a link that signs the administrator in, once, within [`crate::LINK_TICKS`].
+    pub fn sign_in_link(&self) -> Result<SecretText, Error> {
+        self.links.issue(now())
+    }
+
+    /// Whom a link signs in, where its code is good. It is good no more after this.
+    pub fn redeem_link(&self, code: &str) -> Option<String> {
+        let made = self.links.redeem(code, now())?;
+        // Links go with the admin token that they were made with, as tokens do.
+        (!self.admin_token.was_renewed_after(made)).then(|| ADMINISTRATOR_ID.to_owned())
     }
 
     /// Signs a program in by its client secret; an access token and for how many seconds it is good. Nobody is locked

@@ -105,7 +105,7 @@ impl Alert {
 
 /// A rule that is ready to judge events.
 pub struct AlertEvaluator {
-    rule: AlertRule,
+    pub(crate) rule: AlertRule,
     events: Slot,
     head: Prepared,
     window: Option<Window>,

@@ -27,7 +27,9 @@ pub struct Detector {
     alerts: Vec<AlertEvaluator>,
     recommendations: Vec<RecommendationEvaluator>,
     /// Recommendations that are not wanted, by name.
-    off: BTreeSet<String>,
+    recommendations_off: BTreeSet<String>,
+    /// Alert rules that are switched off, by id.
+    alert_rules_off: BTreeSet<String>,
     /// By device, by event name: the rows of the newest snapshot and its time.
     snapshots: HashMap<String, HashMap<String, Snapshot>>,
 }
@@ -67,7 +69,8 @@ impl Detector {
         let mut detector = Detector {
             alerts: Vec::new(),
             recommendations: Vec::new(),
-            off: BTreeSet::new(),
+            recommendations_off: BTreeSet::new(),
+            alert_rules_off: BTreeSet::new(),
             snapshots: HashMap::new(),
         };
         for rule in alerts {
@@ -96,7 +99,8 @@ impl Detector {
     pub async fn judge(&mut self, batch: &RecordBatch, now_ticks: i64) -> Result<Findings, Error> {
         debug_assert_eq!(batch.num_columns(), columns(RAW_EVENTS).len());
         let mut findings = Findings::default();
-        for evaluator in &mut self.alerts {
+        let off = &self.alert_rules_off;
+        for evaluator in self.alerts.iter_mut().filter(|alert| !off.contains(&alert.rule.id)) {
             match evaluator.judge(batch, now_ticks).await {
                 Ok(alerts) => findings.alerts.extend(alerts),
                 Err(error) => tracing::error!(%error, "an alert rule failed"),
@@ -108,11 +112,13 @@ impl Detector {
         Ok(findings)
     }
 
-    /// Judges from now on without the recommendations of these names; what was active of them ends.
-    pub fn switch_off(&mut self, off: &BTreeSet<String>, now_ticks: i64) -> Vec<Change> {
+    /// Judges from now on without what the settings say is not wanted; of recommendations what was active ends.
+    pub fn switch_off(&mut self, settings: &Settings, now_ticks: i64) -> Vec<Change> {
+        let off = &settings.recommendations_off;
         let newly = self.recommendations.iter_mut().filter(|r| off.contains(&r.rule.name));
         let changes = newly.flat_map(|r| r.retire(now_ticks)).collect();
-        self.off = off.clone();
+        self.recommendations_off = off.clone();
+        self.alert_rules_off = settings.alert_rules_off.clone();
         changes
     }
 
@@ -136,7 +142,8 @@ impl Detector {
             return;
         }
         of_device.insert(name.clone(), snapshot);
-        let wanted = |r: &&mut RecommendationEvaluator| r.reads(&name) && !self.off.contains(&r.rule.name);
+        let wanted =
+            |r: &&mut RecommendationEvaluator| r.reads(&name) && !self.recommendations_off.contains(&r.rule.name);
         for evaluator in self.recommendations.iter_mut().filter(wanted) {
             if evaluator.has_judged(&device, received_ticks) {
                 continue;

@@ -95,7 +95,7 @@ impl Pipeline {
                 Vec::new()
             }
         };
-        let ended = detector.switch_off(&settings.recommendations_off, datetime::now());
+        let ended = detector.switch_off(&settings, datetime::now());
         let settings = Arc::new(settings);
         let (judging, mut waiting) = mpsc::channel::<Work>(QUEUE_BATCHES_MAX);
         let mut writer = Writer { workspaces: workspaces.clone(), settings: settings.clone(), alerts: Some(alerts) };
@@ -304,7 +304,7 @@ impl Writer {
 
     async fn change(&mut self, detector: &mut Detector, settings: Arc<Settings>) {
         let now = datetime::now();
-        let changes = detector.switch_off(&settings.recommendations_off, now);
+        let changes = detector.switch_off(&settings, now);
         // What ends is written where it began; a new workspace is told of what is still wrong.
         self.write(detector, &Findings { alerts: Vec::new(), changes }).await;
         let is_another = settings.is_enabled && self.settings.main != settings.main;

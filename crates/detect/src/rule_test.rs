@@ -64,6 +64,7 @@ async fn run_one(detector: &mut Detector, test: &RuleTest) -> Result<Result<(), 
         stores_raw_events: true,
         masks_addresses: false,
         recommendations_off: BTreeSet::new(),
+        alert_rules_off: BTreeSet::new(),
     };
     let now = datetime::parse(DEFAULT_TIME).unwrap_or(0);
     let mut clock = now;

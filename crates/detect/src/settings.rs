@@ -26,6 +26,8 @@ pub struct Settings {
     pub masks_addresses: bool,
     /// Recommendations that are not wanted, by name.
     pub recommendations_off: BTreeSet<String>,
+    /// Alert rules that are switched off, by id.
+    pub alert_rules_off: BTreeSet<String>,
 }
 
 /// A workspace.

@@ -18,6 +18,7 @@ pub mod json;
 mod memory;
 mod mining;
 mod range;
+mod rules;
 mod scan;
 pub mod session;
 mod sketch;
@@ -25,6 +26,7 @@ pub mod slot;
 pub mod together;
 pub mod types;
 mod windows;
+pub mod within;
 
 pub use bind::Visualization;
 pub use datafusion::arrow::array::RecordBatch;

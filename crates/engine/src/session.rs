@@ -2,14 +2,15 @@
 
 use crate::bind::{Binder, Bound, Stop, SubqueryResult, Surroundings, Visualization};
 use crate::catalog::Catalog;
-use crate::columnar::UseSegments;
 use crate::external::ExternalReader;
 use crate::memory::{QueryMemory, SharedMemory};
+use crate::rules::Shape;
 use crate::types::Column;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{SendableRecordBatchStream, SessionState, SessionStateBuilder, TaskContext};
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::execution_plan::reset_plan_states;
 use datafusion::physical_plan::{ExecutionPlan, collect, displayable, execute_stream};
 use datafusion::prelude::SessionConfig;
@@ -155,7 +156,11 @@ impl Session {
         Arc::new(RuntimeEnv { memory_pool: Arc::new(memory), ..self.runtime.as_ref().clone() })
     }
 
-    fn state(&self, parallelism: usize, runtime: Arc<RuntimeEnv>) -> SessionState {
+    /// What a plan is made physical with.
+    fn state(&self, plan: &LogicalPlan, parallelism: usize, runtime: Arc<RuntimeEnv>) -> SessionState {
+        let shape = Shape::of(plan);
+        let parallelism = shape.parallelism(parallelism);
+        let rules = shape.rules().clone();
         let mut config = SessionConfig::new()
             .with_target_partitions(parallelism)
             // Names are resolved by the binder; a catalog of DataFusion's would be made for nothing.
@@ -166,7 +171,8 @@ impl Session {
         SessionStateBuilder::new()
             .with_config(config)
             .with_runtime_env(runtime)
-            .with_physical_optimizer_rule(Arc::new(UseSegments))
+            .with_optimizer_rules(rules.logical)
+            .with_physical_optimizer_rules(rules.physical)
             .build()
     }
 
@@ -255,8 +261,10 @@ impl Session {
         let bound = self.bind(catalog, database, text, &QueryOptions::default(), &runtime).await?;
         let mut plans = Vec::with_capacity(bound.len());
         for statement in bound {
-            let physical =
-                self.state(self.limits.parallelism, runtime.clone()).create_physical_plan(&statement.plan).await?;
+            let physical = self
+                .state(&statement.plan, self.limits.parallelism, runtime.clone())
+                .create_physical_plan(&statement.plan)
+                .await?;
             plans.push(displayable(physical.as_ref()).indent(true).to_string());
         }
         Ok(plans.join("\n"))
@@ -291,7 +299,7 @@ impl Session {
         let (Some(statement), true) = (bound.pop(), bound.is_empty()) else {
             return Err(Error::Run("a prepared query must have one statement".to_owned()));
         };
-        let mut state = self.state(1, self.query_runtime());
+        let mut state = self.state(&statement.plan, 1, self.query_runtime());
         // A plan that is run again must not remember what an earlier run learnt about its rows.
         state.config_mut().options_mut().optimizer.enable_dynamic_filter_pushdown = false;
         let plan = state.create_physical_plan(&statement.plan).await?;
@@ -300,7 +308,7 @@ impl Session {
 
     async fn run(&self, bound: Bound, runtime: Arc<RuntimeEnv>) -> Result<Rows, Error> {
         let parallelism = if bound.needs_single_stream { 1 } else { self.limits.parallelism };
-        let state = self.state(parallelism, runtime);
+        let state = self.state(&bound.plan, parallelism, runtime);
         let physical = state.create_physical_plan(&bound.plan).await?;
         let stream = execute_stream(physical, state.task_ctx())?;
         Ok(Rows { name: bound.name, columns: bound.columns, visualization: bound.visualization, stream })

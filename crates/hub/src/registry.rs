@@ -194,6 +194,13 @@ impl Registry {
         Ok(query.fetch_all(&self.pool).await?.iter().filter_map(device).collect())
     }
 
+    /// How many devices there are.
+    pub async fn device_count(&self) -> Result<u64, Error> {
+        let query = sqlx::query("select count(*) from device where hub = ?").bind(&self.hub);
+        let count: i64 = query.fetch_one(&self.pool).await?.get(0);
+        Ok(u64::try_from(count).unwrap_or_default())
+    }
+
     pub async fn set_enabled(&self, id: &str, is_enabled: bool) -> Result<(), Error> {
         let changed = sqlx::query("update device set is_enabled = ? where hub = ? and id = ?")
             .bind(is_enabled)

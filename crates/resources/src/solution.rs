@@ -130,6 +130,32 @@ pub fn shown(properties: &Value, known: &[(String, String)]) -> Value {
     shown
 }
 
+/// Says in the member `properties` whether a recommendation is wanted.
+pub fn set_recommendation(properties: &mut Value, name: &str, is_enabled: bool) {
+    let status = json!(if is_enabled { "Enabled" } else { "Disabled" });
+    let Some(properties) = properties.as_object_mut() else { return };
+    let key = properties.keys().find(|known| known.eq_ignore_ascii_case("recommendationsConfiguration")).cloned();
+    let all = properties.entry(key.unwrap_or_else(|| "recommendationsConfiguration".to_owned())).or_insert(Value::Null);
+    if !all.is_array() {
+        *all = json!([]);
+    }
+    let is_it = |item: &&mut Value| {
+        let given = item.as_object().and_then(|item| member(item, "recommendationType")).and_then(Value::as_str);
+        given.is_some_and(|given| given.eq_ignore_ascii_case(name))
+    };
+    match all.as_array_mut().into_iter().flatten().find(is_it) {
+        Some(item) => {
+            let key = item.as_object().and_then(|item| item.keys().find(|key| key.eq_ignore_ascii_case("status")));
+            let key = key.cloned().unwrap_or_else(|| "status".to_owned());
+            item[key] = status;
+        }
+        None => {
+            let item = json!({ "recommendationType": name, "status": status });
+            all.as_array_mut().into_iter().for_each(|all| all.push(item.clone()));
+        }
+    }
+}
+
 fn member<'m>(object: &'m Map<String, Value>, name: &str) -> Option<&'m Value> {
     object.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
 }

@@ -136,7 +136,7 @@ impl Resources {
         Ok(())
     }
 
-    /// Marks something of a resource, such as an alert that is dismissed. It stays marked.
+    /// Marks something of a resource, such as an alert that is dismissed.
     pub async fn mark(&self, id: &ResourceId, kind: &str, name: &str) -> Result<(), Error> {
         sqlx::query("insert into mark values (?, ?, ?, ?) on conflict do nothing")
             .bind(id.key())
@@ -145,6 +145,13 @@ impl Resources {
             .bind(kql::datetime::now())
             .execute(&self.pool)
             .await?;
+        Ok(())
+    }
+
+    /// Takes a mark away, where there is one.
+    pub async fn unmark(&self, id: &ResourceId, kind: &str, name: &str) -> Result<(), Error> {
+        let query = sqlx::query("delete from mark where key = ? and kind = ? and name = ?");
+        query.bind(id.key()).bind(kind).bind(name).execute(&self.pool).await?;
         Ok(())
     }
 
@@ -200,6 +207,10 @@ mod tests {
         resources.delete_below(&rule.to_string()).await.expect("deleted");
         assert!(resources.get(&rule.child("parts", "p")).await.expect("asked").is_none());
         assert_eq!(resources.marked(&id("RULE"), "dismissed").await.expect("asked").len(), 1);
+        resources.mark(&rule, "off", "a").await.expect("marked");
+        resources.unmark(&rule, "off", "a").await.expect("unmarked");
+        assert!(resources.marked(&rule, "off").await.expect("asked").is_empty());
+        assert_eq!(resources.marked(&rule, "dismissed").await.expect("asked").len(), 1, "another kind stays");
         resources.delete(&rule).await.expect("deleted");
         assert!(resources.marked(&rule, "dismissed").await.expect("asked").is_empty());
         assert!(resources.get(&other).await.expect("asked").is_some());

@@ -23,6 +23,7 @@ mod one_table;
 mod openapi;
 mod outward;
 mod permitted;
+mod portal;
 pub mod queries;
 pub mod query_log;
 mod requester;
@@ -74,6 +75,8 @@ pub struct Addresses {
     pub https_port: u16,
     /// As browsers and clients see it, when that is another than they ask for.
     pub public_url: Option<String>,
+    /// The authority of this server's certificate, as PEM, where it is one of its own.
+    pub authority: Option<String>,
 }
 
 const LIVE_READERS_MAX: usize = 500;
@@ -131,6 +134,7 @@ pub fn router(services: Arc<Services>, doors: Router) -> Router {
         .merge(sign_in::router(services.clone()))
         .merge(api::router(services.clone()))
         .merge(Router::new().route("/metrics", get(metrics::show)).with_state(services.clone()))
+        .merge(portal::router())
         .merge(doors)
         .fallback(|| async { AzureError::not_found("NotFound", "there is nothing at this address") })
         .method_not_allowed_fallback(|| async {

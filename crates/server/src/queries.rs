@@ -6,6 +6,7 @@
 use crate::query_log::QueryLog;
 use engine::catalog::Catalog;
 use engine::external::ExternalReader;
+use engine::within::{TIME_COLUMN, Within};
 use engine::{Caller, QueryOptions, Rows, Session};
 use kql::tree::{Expr, ExprKind, Literal, Statement};
 use serde_json::Value;
@@ -55,9 +56,48 @@ impl Default for Limits {
 pub struct Properties {
     pub limits: Limits,
     pub parameters: HashMap<String, String>,
+    /// The rows that tables are asked for.
+    pub scope: TimeScope,
     /// What the client calls the request; empty where it says nothing.
     pub client_request_id: String,
     pub caller: Caller,
+}
+
+/// The span of time that a request asks about, by a column of the tables. Source of the options: Kusto's request
+/// properties `query_datetimescope_from`, `query_datetimescope_to` and `query_datetimescope_column`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TimeScope {
+    /// Times in ticks; unbounded where nothing is said.
+    from: Option<i64>,
+    to: Option<i64>,
+    column: Option<String>,
+}
+
+impl TimeScope {
+    /// Takes an option that is one of these; whether it is. The error is that its value cannot be read.
+    fn set(&mut self, option: &str, value: &str) -> Result<bool, String> {
+        let moment = || {
+            let bare = value.strip_prefix("datetime(").and_then(|rest| rest.strip_suffix(')')).unwrap_or(value);
+            kql::datetime::parse(bare.trim()).map(Some).ok_or_else(|| option.to_owned())
+        };
+        match option.to_ascii_lowercase().as_str() {
+            "query_datetimescope_from" => self.from = moment()?,
+            "query_datetimescope_to" => self.to = moment()?,
+            "query_datetimescope_column" => self.column = Some(value.to_owned()).filter(|name| !name.is_empty()),
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// The catalog as the request sees it.
+    pub fn apply(&self, catalog: Arc<dyn Catalog>) -> Arc<dyn Catalog> {
+        if self.from.is_none() && self.to.is_none() {
+            return catalog;
+        }
+        let span = (self.from.unwrap_or(0), self.to.unwrap_or(kql::datetime::MAX_TICKS));
+        let column = self.column.clone().unwrap_or_else(|| TIME_COLUMN.to_owned());
+        Arc::new(Within { inner: catalog, column, span })
+    }
 }
 
 impl Properties {
@@ -75,7 +115,7 @@ impl Properties {
         };
         let mut properties = Properties::default();
         for (name, value) in members(object, "Options") {
-            properties.limits.set(name, &plain_text(value))?;
+            properties.set(name, &plain_text(value))?;
         }
         for (name, value) in members(object, "Parameters") {
             properties.parameters.insert(name.clone(), plain_text(value));
@@ -87,10 +127,17 @@ impl Properties {
     pub fn add_statements(&mut self, text: &str) -> Result<(), String> {
         for statement in kql::parse(text).script.statements {
             if let Statement::Set { option, value, .. } = statement {
-                self.limits.set(&option.text, &value.as_ref().map_or_else(|| "true".to_owned(), value_text))?;
+                self.set(&option.text, &value.as_ref().map_or_else(|| "true".to_owned(), value_text))?;
             }
         }
         Ok(())
+    }
+
+    fn set(&mut self, option: &str, value: &str) -> Result<(), String> {
+        match self.scope.set(option, value)? {
+            true => Ok(()),
+            false => self.limits.set(option, value),
+        }
     }
 }
 
@@ -110,6 +157,7 @@ fn value_text(value: &Expr) -> String {
         ExprKind::Literal(Literal::Long(Some(n))) => n.to_string(),
         ExprKind::Literal(Literal::Bool(Some(flag))) => flag.to_string(),
         ExprKind::Literal(Literal::TimeSpan(Some(ticks))) => kql::timespan::format(*ticks),
+        ExprKind::Literal(Literal::DateTime(Some(ticks))) => kql::datetime::format(*ticks),
         ExprKind::Name(word) => word.clone(),
         _ => String::new(),
     }
@@ -284,6 +332,18 @@ mod tests {
         assert_eq!(properties.limits.timeout, Duration::from_secs(120));
         properties.add_statements("set notruncation; print 1").expect("options");
         assert_eq!(properties.limits.rows_max, usize::MAX);
+    }
+
+    #[test]
+    fn a_scope_of_time_is_read_and_what_is_no_time_refused() {
+        let read = Properties::read(&json!({"Options": {
+            "query_datetimescope_from": "2026-03-02T00:00:00Z", "query_datetimescope_to": "datetime(2026-03-03)",
+            "query_datetimescope_column": "TimeStamp",
+        }}));
+        let scope = read.expect("properties").scope;
+        assert_eq!(scope.to.zip(scope.from).map(|(to, from)| to - from), Some(kql::timespan::TICKS_PER_DAY));
+        assert_eq!(scope.column.as_deref(), Some("TimeStamp"));
+        Properties::read(&json!({"Options": {"query_datetimescope_to": "tomorrow"}})).expect_err("no time");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::Failure;
 use crate::client::{Client, Refused, ServerOptions};
+use crate::up::sign_in_address;
 use access::{AdminToken, SecretText};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -21,6 +22,10 @@ pub enum Command {
   turnstone admin reset
   turnstone admin reset --user ann     ann signs in with the password that is printed, and owns everything")]
     Reset(Reset),
+    /// Print a link that signs you in to the portal as the administrator, once and within an hour.
+    #[command(after_help = "Example:
+  turnstone admin link")]
+    Link(ServerOptions),
 }
 
 #[derive(Args)]
@@ -34,7 +39,21 @@ pub struct Reset {
 }
 
 pub fn run(command: &Command) -> Result<(), Failure> {
-    let Command::Reset(reset) = command;
+    match command {
+        Command::Reset(reset) => run_reset(reset),
+        Command::Link(server) => print_link(server),
+    }
+}
+
+fn print_link(server: &ServerOptions) -> Result<(), Failure> {
+    let client = Client::new(server)?;
+    let made = client.post("/api/v1/session/links", "application/json", b"")?;
+    let code = made["code"].as_str().unwrap_or_default();
+    println!("{}", sign_in_address(&client.url, code));
+    Ok(())
+}
+
+fn run_reset(reset: &Reset) -> Result<(), Failure> {
     let data = reset.server.data_folder();
     if !data.join("admin-token").exists() {
         return Err(Failure::usage(format!("{} is no data folder of a server; name it with --data", data.display())));

@@ -3,7 +3,7 @@
 use crate::Failure;
 use crate::settings::{Endpoints, Instance, default_data_folder};
 use crate::telemetry::{self, LogFormat};
-use access::Access;
+use access::{Access, Kind};
 use clap::Args;
 use detect::Fleet;
 use engine::external::ExternalReader;
@@ -221,7 +221,15 @@ async fn serve(options: Options, query_threads: Handle) -> Result<(), Failure> {
         fleet,
         collection_rules,
         provider,
-        addresses: Addresses { http_port: http.address.port(), https_port: https.address.port(), public_url },
+        addresses: Addresses {
+            http_port: http.address.port(),
+            https_port: https.address.port(),
+            public_url,
+            authority: match options.tls_certificate {
+                Some(_) => None,
+                None => Some(std::fs::read_to_string(data.join("ca.pem")).map_err(Failure::run)?),
+            },
+        },
         workspace_id: instance.workspace_id.clone(),
         data_folder: data.canonicalize().map_err(Failure::run)?,
         workspaces: workspaces.clone(),
@@ -232,7 +240,7 @@ async fn serve(options: Options, query_threads: Handle) -> Result<(), Failure> {
     };
     let services = Arc::new(services);
     services.clone().start_senders().await.map_err(Failure::run)?;
-    let router = server::router(services, hub::https::router(door));
+    let router = server::router(services.clone(), hub::https::router(door));
     let certificate = match (options.tls_certificate, options.tls_key) {
         (Some(certificate), Some(key)) => listen::Certificate { certificate, key },
         _ => listen::Certificate { certificate: data.join("server.pem"), key: data.join("server.key") },
@@ -253,7 +261,10 @@ async fn serve(options: Options, query_threads: Handle) -> Result<(), Failure> {
     });
     endpoints.save(&data).map_err(|e| Failure::run(format!("{}: {e}", data.display())))?;
     let agent = if options.no_agent { None } else { start_agent(&data, &endpoints, &hubs.of_host("")).await };
-    announce(&endpoints, &data, log_format == LogFormat::Text);
+    println!("turnstone is ready at {} and {}", endpoints.http, endpoints.https);
+    if log_format == LogFormat::Text {
+        guide(&endpoints, &data, &services.access)?;
+    }
 
     let ended = tokio::select! {
         _ = terminate.recv() => None,
@@ -289,13 +300,24 @@ fn make_private(data: &Path) -> std::io::Result<()> {
     std::fs::set_permissions(data, std::fs::Permissions::from_mode(0o700))
 }
 
-/// The ready line, on standard output, and what to try next.
-fn announce(endpoints: &Endpoints, data: &Path, is_for_people: bool) {
-    println!("turnstone is ready at {} and {}", endpoints.http, endpoints.https);
-    if !is_for_people {
-        return;
-    }
+/// What to try next. While there is nobody who could sign in, whoever started the program gets a link that does, once.
+fn guide(endpoints: &Endpoints, data: &Path, access: &Access) -> Result<(), Failure> {
     let flag = if data == default_data_folder() { String::new() } else { format!(" --data {}", data.display()) };
+    eprintln!(
+        "
+Portal: {}/ui/",
+        endpoints.http
+    );
+    let is_user = |principal: &access::Principal| matches!(principal.kind, Kind::User | Kind::OutsideUser);
+    if access.principals().iter().any(is_user) {
+        eprintln!("  signed out? `turnstone admin link{flag}` prints a link that signs you in");
+    } else {
+        let code = access.sign_in_link().map_err(|e| Failure::run(e.to_string()))?;
+        eprintln!(
+            "  sign in with this link, once and within an hour:\n  {}",
+            sign_in_address(&endpoints.http, code.reveal())
+        );
+    }
     eprintln!(
         "
 Try next:
@@ -304,6 +326,12 @@ Try next:
   turnstone doctor{flag}
 "
     );
+    Ok(())
+}
+
+/// The address of the page that signs in by a code, which stands where browsers keep it to themselves.
+pub fn sign_in_address(server: &str, code: &str) -> String {
+    format!("{server}/ui/sign-in#code={code}")
 }
 
 /// Starts the agent for this machine, with an identity of its own. That there is none to start is no failure of the

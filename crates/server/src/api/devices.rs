@@ -13,6 +13,7 @@ use detect::intake::INTERNAL_DATABASE;
 use hub::{DEFAULT_HUB, Device, Registry};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Devices of a page, where nothing is said and at most.
@@ -71,22 +72,53 @@ fn with_keys(device: &Device) -> Value {
     value
 }
 
-/// What workspaces know of the devices of a hub.
-const ACTIVITY: &str = "declare query_parameters (hub: string);
+/// What workspaces know of devices of a hub.
+const ACTIVITY: &str = "declare query_parameters (hub: string, devices: dynamic);
 let alerts = SecurityAlert
     | where TimeGenerated > ago(7d) and ResourceId =~ hub
-    | summarize Alerts = dcount(SystemAlertId), LastAlert = max(TimeGenerated)
-        by DeviceId = tostring(parse_json(ExtendedProperties).DeviceId);
+    | extend DeviceId = tostring(parse_json(ExtendedProperties).DeviceId)
+    | where DeviceId in (devices)
+    | summarize Alerts = dcount(SystemAlertId), LastAlert = max(TimeGenerated) by DeviceId;
 let recommendations = SecurityRecommendation
-    | where AssessedResourceId =~ hub
+    | where AssessedResourceId =~ hub and DeviceId in (devices)
     | summarize arg_max(TimeGenerated, RecommendationState) by DeviceId, RecommendationName
     | summarize Recommendations = countif(RecommendationState == 'Active'), LastChange = max(TimeGenerated) by DeviceId;
 let events = SecurityIoTRawEvent
-    | where AssociatedResourceId =~ hub
+    | where AssociatedResourceId =~ hub and DeviceId in (devices)
     | summarize FirstSeen = min(TimeGenerated), LastEvent = max(TimeGenerated) by DeviceId;
-union alerts, recommendations, events
+let information = SecurityIoTRawEvent
+    | where AssociatedResourceId =~ hub and RawEventName == 'SystemInformation' and DeviceId in (devices)
+    | summarize arg_max(TimeGenerated, EventDetails, AgentVersion) by DeviceId
+    | project DeviceId, InformationTime = TimeGenerated, Information = EventDetails, AgentVersion;
+union alerts, recommendations, events, information
 | summarize Alerts = take_any(Alerts), Recommendations = take_any(Recommendations), FirstSeen = min(FirstSeen),
-    LastActivity = max(max_of(LastEvent, LastAlert, LastChange)) by DeviceId";
+    LastActivity = max(max_of(LastEvent, LastAlert, LastChange)), InformationTime = max(InformationTime),
+    Information = max(Information), AgentVersion = max(AgentVersion) by DeviceId";
+
+type Row = Map<String, Value>;
+
+fn by_device(rows: &[Row]) -> HashMap<&str, &Row> {
+    rows.iter().map(|row| (row["DeviceId"].as_str().unwrap_or_default(), row)).collect()
+}
+
+/// Adds what is known of a device: by the rows that the workspace has of it, and by those of the window of detection.
+fn describe_activity(value: &mut Value, told: Option<&Row>, heard: Option<&Row>) {
+    let text = |row: Option<&Row>, name: &str| {
+        let cell = row.and_then(|row| row.get(name)).and_then(Value::as_str);
+        cell.unwrap_or_default().to_owned()
+    };
+    let or_null = |text: String| if text.is_empty() { Value::Null } else { Value::String(text) };
+    let count = |name: &str| told.and_then(|row| row[name].as_u64()).unwrap_or_default();
+    value["alerts"] = json!(count("Alerts"));
+    value["activeRecommendations"] = json!(count("Recommendations"));
+    value["firstSeenTime"] = or_null(text(told, "FirstSeen"));
+    // Times of this form compare as texts.
+    value["lastActivityTime"] = or_null(text(told, "LastActivity").max(text(heard, "LastActivity")));
+    let newest = [told, heard].into_iter().max_by_key(|row| text(*row, "InformationTime")).flatten();
+    value["systemInformation"] = serde_json::from_str(&text(newest, "Information")).unwrap_or_default();
+    value["systemInformationTime"] = or_null(text(newest, "InformationTime"));
+    value["agentVersion"] = or_null(text(newest, "AgentVersion"));
+}
 
 pub(super) async fn list(
     State(services): State<Arc<Services>>,
@@ -106,22 +138,15 @@ pub(super) async fn list(
     let mut wanted = devices.iter().filter(is_wanted);
     let page: Vec<&Device> = wanted.by_ref().take(top).collect();
     let is_last = wanted.next().is_none();
-    let known = services.ask(&services.directory.database_of_hub(registry.hub()), ACTIVITY, &[("hub", &scope)]).await?;
-    let window = services.ask(INTERNAL_DATABASE, WINDOW, &[("hub", &scope)]).await?;
+    let ids: Vec<&str> = page.iter().map(|device| device.id.as_str()).collect();
+    let ids = format!("dynamic({})", json!(ids));
+    let parameters = [("hub", scope.as_str()), ("devices", ids.as_str())];
+    let told = services.ask(&services.directory.database_of_hub(registry.hub()), ACTIVITY, &parameters).await?;
+    let heard = services.ask(INTERNAL_DATABASE, WINDOW, &parameters).await?;
+    let (told, heard) = (by_device(&told), by_device(&heard));
     let value = page.iter().map(|device| {
         let mut value = describe(device);
-        let row = known.iter().find(|row| row["DeviceId"].as_str() == Some(&device.id));
-        let of = |name: &str| row.map_or(Value::Null, |row| row[name].clone());
-        let count = |name: &str| if of(name).is_null() { json!(0) } else { of(name) };
-        value["alerts"] = count("Alerts");
-        value["activeRecommendations"] = count("Recommendations");
-        value["firstSeenTime"] = of("FirstSeen");
-        let heard = window.iter().find(|row| row["DeviceId"].as_str() == Some(&device.id));
-        let heard = heard.and_then(|row| row["LastActivity"].as_str()).unwrap_or_default().to_owned();
-        // Times of this form compare as texts.
-        let told = of("LastActivity").as_str().unwrap_or_default().to_owned();
-        value["lastActivityTime"] =
-            Some(heard.max(told)).filter(|time| !time.is_empty()).map_or(Value::Null, Value::String);
+        describe_activity(&mut value, told.get(device.id.as_str()).copied(), heard.get(device.id.as_str()).copied());
         value
     });
     let mut answer = json!({ "value": value.collect::<Vec<_>>() });
@@ -259,10 +284,16 @@ union alerts, recommendations, events
 | top most by Time desc";
 
 /// The last events of devices whose raw events are not stored, from the window that detection keeps.
-const WINDOW: &str = "declare query_parameters (hub: string);
-DetectionWindow
-| where AssociatedResourceId =~ hub
-| summarize LastActivity = max(TimeGenerated) by DeviceId";
+const WINDOW: &str = "declare query_parameters (hub: string, devices: dynamic);
+let events = DetectionWindow | where AssociatedResourceId =~ hub and DeviceId in (devices);
+let information = events
+    | where RawEventName == 'SystemInformation'
+    | summarize arg_max(TimeGenerated, EventDetails, AgentVersion) by DeviceId
+    | project DeviceId, InformationTime = TimeGenerated, Information = EventDetails, AgentVersion;
+events
+| summarize LastActivity = max(TimeGenerated) by DeviceId
+| join kind=leftouter information on DeviceId
+| project DeviceId, LastActivity, InformationTime, Information, AgentVersion";
 
 /// What happened to a device: alerts, changes of recommendations and events, the newest first.
 pub(super) async fn timeline(

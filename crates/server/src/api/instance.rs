@@ -8,6 +8,7 @@ use crate::requester::Requester;
 use access::role::READ_ACCESS;
 use axum::Json;
 use axum::extract::State;
+use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -35,6 +36,21 @@ pub(super) async fn settings(
         "hubs": services.hubs.names(),
     }))
     .into_response())
+}
+
+/// The certificate authority of this server's own certificate, which devices and clients are told to trust.
+pub(super) async fn authority(
+    State(services): State<Arc<Services>>,
+    requester: Requester,
+) -> Result<Response, AzureError> {
+    requester.is_somebody("Turnstone/settings/read")?;
+    match &services.addresses.authority {
+        Some(pem) => Ok(([(header::CONTENT_TYPE, "application/x-pem-file")], pem.clone()).into_response()),
+        None => {
+            let message = "the certificate of this server was given by its owner; ask them for its authority";
+            Err(AzureError::not_found("NotFound", message))
+        }
+    }
 }
 
 #[derive(Deserialize)]

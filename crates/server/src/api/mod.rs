@@ -2,10 +2,14 @@
 //! offers.
 
 mod devices;
+mod dismissed;
+mod hubs;
 mod instance;
 mod live;
 pub(crate) mod principals;
+mod rules;
 mod saved;
+mod workbooks;
 
 use crate::azure_error::AzureError;
 use crate::openapi::Operation;
@@ -145,6 +149,45 @@ pub(crate) fn operations() -> Vec<Operation> {
         .body(&[("csl", "string", true)])
         .answers_as(200, "The file.", "application/vnd.apache.parquet")
         .answers(504, "The query took too long.", "Error"),
+        Operation::new("get", "/api/v1/hubs", "listHubs", "Lists hubs and how many devices each has.")
+            .by(get(hubs::list))
+            .lists("The hubs whose devices the caller may see.", "Hub"),
+        Operation::new("get", "/api/v1/dismissedAlerts", "listDismissedAlerts", "Lists which alerts are dismissed.")
+            .by(get(dismissed::list))
+            .query("solution", "string", "The id of a solution.")
+            .lists("The names of aggregated alerts, type and day.", "DismissedAlert"),
+        of_solution(Operation::new("get", "/api/v1/rules", "listRules", "Lists the rules that detection goes by."))
+            .by(get(rules::list))
+            .lists("Rules, without their texts.", "Rule"),
+        of_solution(Operation::new("get", "/api/v1/rules/{id}", "getRule", "Shows a rule."))
+            .by(get(rules::show).patch(rules::change))
+            .answers(200, "The rule with its text.", "Rule"),
+        of_solution(Operation::new("patch", "/api/v1/rules/{id}", "changeRule", "Switches a rule on or off."))
+            .body(&[("isEnabled", "boolean", true)])
+            .answers_nothing(204, "It is so for what comes from now on."),
+        Operation::new("post", "/api/v1/rules/{id}/test", "testRule", "Runs a rule's own sample events through it.")
+            .by(post(rules::test))
+            .lists("How each test went.", "RuleTestOutcome"),
+        of_workspace(Operation::new("get", "/api/v1/workbooks", "listWorkbooks", "Lists workbooks."))
+            .by(get(workbooks::list).post(workbooks::create))
+            .lists("Workbooks; those of the program first.", "Workbook"),
+        workbook(of_workspace(Operation::new("post", "/api/v1/workbooks", "createWorkbook", "Keeps a workbook.")))
+            .answers(201, "The workbook.", "Workbook"),
+        of_workspace(Operation::new("get", "/api/v1/workbooks/{id}", "getWorkbook", "Shows a workbook."))
+            .by(get(workbooks::show).put(workbooks::change).delete(workbooks::delete))
+            .answers(200, "The workbook.", "Workbook"),
+        workbook(of_workspace(Operation::new(
+            "put",
+            "/api/v1/workbooks/{id}",
+            "changeWorkbook",
+            "Changes a workbook.",
+        )))
+        .answers(200, "The workbook.", "Workbook"),
+        of_workspace(Operation::new("delete", "/api/v1/workbooks/{id}", "deleteWorkbook", "Removes a workbook."))
+            .answers_nothing(204, "It is gone."),
+        Operation::new("get", "/api/v1/ca.pem", "getAuthority", "The authority of this server's certificate.")
+            .by(get(instance::authority))
+            .answers_as(200, "PEM; 404 where the owner has given a certificate.", "application/x-pem-file"),
         Operation::new("get", "/api/v1/settings", "getSettings", "How the instance is set up.")
             .by(get(instance::settings))
             .answers(200, "What everybody who is signed in may know.", "Any"),
@@ -167,6 +210,21 @@ pub(crate) fn operations() -> Vec<Operation> {
     ];
     all.extend(access_operations());
     all
+}
+
+/// With the solution that a rule is switched for.
+fn of_solution(operation: Operation) -> Operation {
+    operation.query("solution", "string", "The id of a solution, to see and change what holds for its hubs.")
+}
+
+/// With the body that says what a workbook is.
+fn workbook(operation: Operation) -> Operation {
+    operation.body(&[
+        ("title", "string", true),
+        ("description", "string", false),
+        ("parameters", "array", false),
+        ("items", "array", true),
+    ])
 }
 
 /// With the body that says what a destination is.

@@ -41,7 +41,7 @@ fn describe(id: &ResourceId, body: &Value) -> Value {
     })
 }
 
-fn workspace(services: &Services, of: &OfWorkspace) -> Result<ResourceId, AzureError> {
+pub(super) fn workspace(services: &Services, of: &OfWorkspace) -> Result<ResourceId, AzureError> {
     let name = of.workspace.as_deref().unwrap_or(&services.default_database);
     let database = crate::log_analytics::database_of(services, name);
     let missing = || AzureError::not_found("ResourceNotFound", format!("there is no workspace '{name}'"));

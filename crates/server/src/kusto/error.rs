@@ -26,11 +26,21 @@ pub struct KustoError {
     message: String,
     permanent: bool,
     retry_after_seconds: u32,
+    /// What is wrong with a query, place by place.
+    findings: Vec<Value>,
 }
 
 impl KustoError {
     fn new(status: StatusCode, code: &'static str, exception: &'static str, message: String) -> KustoError {
-        KustoError { status, code, exception, message, permanent: true, retry_after_seconds: RETRY_AFTER_SECONDS }
+        KustoError {
+            status,
+            code,
+            exception,
+            message,
+            permanent: true,
+            retry_after_seconds: RETRY_AFTER_SECONDS,
+            findings: Vec::new(),
+        }
     }
 
     pub fn bad_request(message: impl Into<String>) -> KustoError {
@@ -103,7 +113,8 @@ impl KustoError {
     pub fn query(diagnostics: &[Diagnostic], source: &str) -> KustoError {
         let lines: Vec<String> = diagnostics.iter().map(|d| d.one_line(source)).collect();
         let text = lines.join("\n");
-        match diagnostics.first().map(|d| d.severity) {
+        let findings = diagnostics.iter().map(|diagnostic| finding(diagnostic, source)).collect();
+        let error = match diagnostics.first().map(|d| d.severity) {
             Some(Severity::Semantic) => {
                 let exception = "Kusto.Data.Exceptions.SemanticException";
                 let message = format!("Semantic error: SEM0100: {text}");
@@ -115,7 +126,8 @@ impl KustoError {
                 let message = format!("Syntax error: SYN0002: {text}");
                 KustoError::new(StatusCode::BAD_REQUEST, "BadRequest_SyntaxError", exception, message)
             }
-        }
+        };
+        KustoError { findings, ..error }
     }
 
     /// The failure of a query whose text is `source`.
@@ -194,7 +206,7 @@ impl KustoError {
 
     /// The error as an object with one member, `error`.
     pub fn body(&self, activity: &str) -> Value {
-        json!({ "error": {
+        let mut body = json!({ "error": {
             "code": self.code,
             "message": "Request is invalid and cannot be executed.",
             "@type": self.exception,
@@ -205,8 +217,23 @@ impl KustoError {
                 "activityId": activity,
             },
             "@permanent": self.permanent,
-        }})
+        }});
+        // A member of our own, for editors that underline what is wrong.
+        if !self.findings.is_empty() {
+            body["error"]["@findings"] = json!(self.findings);
+        }
+        body
     }
+}
+
+/// What is wrong, and from where to where in the text, in units of UTF-16 as editors in browsers count.
+fn finding(diagnostic: &Diagnostic, source: &str) -> Value {
+    let place = |bytes: usize| source.get(..bytes).unwrap_or(source).encode_utf16().count();
+    let message = match &diagnostic.hint {
+        Some(hint) => format!("{}. {hint}", diagnostic.message),
+        None => diagnostic.message.clone(),
+    };
+    json!({ "message": message, "start": place(diagnostic.span.start), "end": place(diagnostic.span.end) })
 }
 
 impl IntoResponse for KustoError {

@@ -4,7 +4,7 @@ use super::error::KustoError;
 use super::frames::Frames;
 use super::{command, response};
 use crate::Services;
-use crate::queries::Properties;
+use crate::queries::{Properties, TimeScope};
 use crate::requester::Requester;
 use access::Means;
 use access::role::QUERY;
@@ -73,11 +73,16 @@ fn host(headers: &HeaderMap) -> String {
 }
 
 /// The catalog for a query in a database.
-fn catalog(services: &Services, requester: &Requester, database: &str) -> Result<Arc<dyn Catalog>, KustoError> {
+fn catalog(
+    services: &Services,
+    requester: &Requester,
+    database: &str,
+    scope: &TimeScope,
+) -> Result<Arc<dyn Catalog>, KustoError> {
     let caller = requester.may(QUERY, &services.directory.workspace(database).to_string())?;
     let catalog = services.catalog_for(caller);
     match catalog.has_database(database) {
-        true => Ok(catalog),
+        true => Ok(scope.apply(catalog)),
         false => Err(KustoError::bad_request(format!("there is no database named '{database}'"))),
     }
 }
@@ -105,7 +110,7 @@ pub(super) async fn query(
     if is_command(&text) {
         return command::run(&services, &requester, &database, &text, &properties).await;
     }
-    let catalog = catalog(&services, &requester, &database)?;
+    let catalog = catalog(&services, &requester, &database, &properties.scope)?;
     let answered = services.queries.run(catalog, database, text.clone(), properties, response::QueryResult::read).await;
     answered.map(response::query).map_err(|failed| KustoError::failed(failed, &text))
 }
@@ -124,7 +129,7 @@ pub(super) async fn query_in_frames(
     if is_command(&text) {
         return Err(KustoError::bad_request("a command begins with a dot; send commands to /v1/rest/mgmt"));
     }
-    let catalog = catalog(&services, &requester, &database)?;
+    let catalog = catalog(&services, &requester, &database, &properties.scope)?;
     let (sink, mut parts) = mpsc::channel(PARTS_MAX);
     let (failing, failed) = oneshot::channel();
     let frames = Frames::new(sink, properties.limits, properties.client_request_id.clone());

@@ -6,7 +6,6 @@ mod error;
 mod query;
 mod response;
 mod timespan;
-mod within;
 
 use crate::Services;
 use crate::requester::Denied;

@@ -2,7 +2,6 @@
 
 use super::error::LogsError;
 use super::response::{Part, as_tables};
-use super::within::Within;
 use super::{database_of, timespan};
 use crate::Services;
 use crate::kusto::query::principal;
@@ -16,6 +15,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use engine::together::Together;
+use engine::within::{TIME_COLUMN, Within};
 use engine::{Caller, json};
 use kql::datetime;
 use resources::ResourceId;
@@ -195,7 +195,7 @@ async fn answer(
         let span = read.ok_or_else(|| {
             LogsError::bad_argument(format!("the timespan '{span}' is none of ISO 8601: P1D, or start/end"))
         })?;
-        catalog = Arc::new(Within { inner: catalog, span });
+        catalog = Arc::new(Within { inner: catalog, column: TIME_COLUMN.to_owned(), span });
     }
     // Over the others: it asks each table for its part of the span.
     if all.len() > 1 {

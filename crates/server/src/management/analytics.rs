@@ -6,11 +6,13 @@
 use super::call::{Call, Target};
 use super::{method_not_allowed, not_found};
 use crate::Services;
+use crate::api::literal;
 use crate::azure_error::AzureError;
 use axum::Json;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use engine::json::quote;
+use kql::timespan::TICKS_PER_DAY;
 use resources::ResourceId;
 use resources::solution::{self, Solution};
 use serde_json::{Map, Value, json};
@@ -19,13 +21,14 @@ use std::collections::BTreeSet;
 type Row = Map<String, Value>;
 
 /// What marks an aggregated alert as dismissed.
-const DISMISSED: &str = "dismissedAlert";
+pub(crate) const DISMISSED: &str = "dismissedAlert";
 const DEVICES_OF_ALERT: usize = 10;
 const TOP: usize = 3;
 
-const ALERTS: &str = "declare query_parameters (hubs: dynamic);
+const ALERTS: &str = "declare query_parameters (hubs: dynamic, kind: string, begin: datetime, end: datetime);
 SecurityAlert
-| where ResourceId in~ (hubs)
+| where ResourceId in~ (hubs) and (kind == '' or AlertType =~ kind)
+| where isnull(begin) or (TimeGenerated >= begin and TimeGenerated < end)
 | extend DeviceId = tostring(parse_json(ExtendedProperties).DeviceId), Day = startofday(TimeGenerated)
 | summarize Count = count_distinct(SystemAlertId), Last = max(TimeGenerated),
     arg_max(TimeGenerated, DisplayName, VendorName, AlertSeverity, Description, RemediationSteps)
@@ -76,12 +79,12 @@ pub(super) async fn answer(services: &Services, call: &Call) -> Result<Response,
         }
         ("analyticsmodels", false) => Ok(Json(solution.model(services).await?).into_response()),
         ("aggregatedalerts", true) => {
-            let alerts = solution.alerts(services).await?;
+            let alerts = solution.alerts(services, &Asked::All).await?;
             let shown = alerts.iter().filter(|alert| !alert.is_dismissed).map(|alert| alert.shown(&solution));
             call.page(shown.collect(), false)
         }
         ("aggregatedalerts", false) => {
-            let alerts = solution.alerts(services).await?;
+            let alerts = solution.alerts(services, &Asked::named(&id.name)).await?;
             let found = alerts.iter().find(|alert| alert.name().eq_ignore_ascii_case(&id.name));
             one(found.map(|alert| alert.shown(&solution)))
         }
@@ -95,6 +98,32 @@ pub(super) async fn answer(services: &Services, call: &Call) -> Result<Response,
             one(all.iter().find(is_it).map(|row| solution.recommendation(row)))
         }
         _ => Err(not_found(&call.target)),
+    }
+}
+
+/// Which aggregated alerts are asked about.
+enum Asked {
+    All,
+    /// Those of a type on a day.
+    OfDay {
+        alert_type: String,
+        /// Midnight, in ticks.
+        begin: i64,
+    },
+    /// A name that none can have.
+    Nothing,
+}
+
+impl Asked {
+    /// The one of a name, `{type}/{day}`.
+    fn named(name: &str) -> Asked {
+        let parts = name.rsplit_once('/');
+        match parts.and_then(|(alert_type, day)| Some((alert_type, kql::datetime::parse(day)?))) {
+            Some((alert_type, begin)) if !alert_type.is_empty() => {
+                Asked::OfDay { alert_type: alert_type.to_owned(), begin }
+            }
+            _ => Asked::Nothing,
+        }
     }
 }
 
@@ -142,9 +171,18 @@ impl Known {
         services.ask(&self.database, text, &parameters).await
     }
 
-    async fn alerts(&self, services: &Services) -> Result<Vec<AggregatedAlert>, AzureError> {
+    async fn alerts(&self, services: &Services, asked: &Asked) -> Result<Vec<AggregatedAlert>, AzureError> {
+        let always = || "datetime(null)".to_owned();
+        let (alert_type, begin, end) = match asked {
+            Asked::All => ("", always(), always()),
+            Asked::OfDay { alert_type, begin } => {
+                (alert_type.as_str(), literal(*begin), literal(begin.saturating_add(TICKS_PER_DAY)))
+            }
+            Asked::Nothing => return Ok(Vec::new()),
+        };
         let dismissed = services.directory.resources.marked(&self.id, DISMISSED).await?;
-        Ok(aggregated(self.ask(services, ALERTS, &[]).await?, &dismissed))
+        let parameters = [("kind", alert_type), ("begin", begin.as_str()), ("end", end.as_str())];
+        Ok(aggregated(self.ask(services, ALERTS, &parameters).await?, &dismissed))
     }
 
     async fn recommendations(&self, services: &Services) -> Result<Vec<Row>, AzureError> {
@@ -196,7 +234,7 @@ impl Known {
     /// The numbers of the overview.
     async fn model(&self, services: &Services) -> Result<Value, AzureError> {
         let alerts: Vec<AggregatedAlert> =
-            self.alerts(services).await?.into_iter().filter(|alert| !alert.is_dismissed).collect();
+            self.alerts(services, &Asked::All).await?.into_iter().filter(|alert| !alert.is_dismissed).collect();
         let recommendations = self.recommendations(services).await?;
         let mut metrics = Metrics::default();
         let mut days: Vec<(String, Metrics)> = Vec::new();
@@ -372,7 +410,7 @@ impl AggregatedAlert {
 
 async fn dismiss(services: &Services, id: &ResourceId, name: &str) -> Result<Response, AzureError> {
     let solution = Known::find(services, id).await?;
-    let alerts = solution.alerts(services).await?;
+    let alerts = solution.alerts(services, &Asked::named(name)).await?;
     let found = alerts.iter().find(|alert| alert.name().eq_ignore_ascii_case(name));
     let found = found.ok_or_else(|| not_found(&solution.below(&format!("/aggregatedAlerts/{name}"))))?;
     services.directory.resources.mark(&solution.id, DISMISSED, &found.name()).await?;

@@ -9,7 +9,7 @@ use parking_lot::RwLock;
 use resources::solution::{self, HUB_TYPE, Solution, WORKSPACE_TYPE};
 use resources::{Resource, ResourceId, Resources};
 use serde_json::{Value, json};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use uuid::Uuid;
 
 /// The resource group, workspace and solution of a first start.
@@ -18,6 +18,8 @@ const DEFAULT_SOLUTION: &str = "default";
 /// Groups are resources too, though their ids have another form.
 pub(super) const GROUP_TYPE: &str = "Microsoft.Resources/resourceGroups";
 const LOCATION: &str = "local";
+/// What marks an alert rule as switched off for a solution, by its id.
+pub(crate) const RULE_OFF: &str = "alertRuleOff";
 
 /// What a first start makes, and what each start may change.
 pub struct Start {
@@ -53,7 +55,7 @@ pub struct Directory {
     /// The databases that the data of hubs goes to, by the hub's name in small letters.
     destinations: RwLock<HashMap<String, String>>,
     /// One change of what depends on each other at a time.
-    pub(super) changing: tokio::sync::Mutex<()>,
+    pub(crate) changing: tokio::sync::Mutex<()>,
 }
 
 impl Directory {
@@ -195,7 +197,10 @@ impl Directory {
         for id in all {
             hubs.create(&id.name).await?;
             let of = solutions.iter().find(|(_, solution)| solution.hubs.iter().any(|hub| hub.is(&id)));
-            let settings = self.settings(&id, of.map(|(_, solution)| solution), workspaces);
+            let mut settings = self.settings(&id, of.map(|(_, solution)| solution), workspaces);
+            if let Some((resource, _)) = of {
+                settings.alert_rules_off = self.resources.marked(&resource.id, RULE_OFF).await?;
+            }
             self.destinations.write().insert(id.name.to_lowercase(), settings.main.database.clone());
             // What is wrong with one hub must not keep the others from being watched.
             if let Err(error) = fleet.set(settings).await {
@@ -245,13 +250,14 @@ impl Directory {
             stores_raw_events: of.is_some_and(|solution| solution.stores_raw_events),
             masks_addresses: of.is_some_and(|solution| solution.masks_addresses),
             recommendations_off: of.into_iter().flat_map(|solution| solution.recommendations_off.clone()).collect(),
+            alert_rules_off: BTreeSet::new(),
         }
     }
 }
 
 impl Services {
     /// Makes the settings of solutions so, now.
-    pub(super) async fn apply_solutions(&self) -> Result<(), AzureError> {
+    pub(crate) async fn apply_solutions(&self) -> Result<(), AzureError> {
         let applied = self.directory.apply(&self.hubs, &self.fleet, &self.workspaces).await;
         applied.map_err(|error| AzureError::internal(&error))
     }
@@ -263,7 +269,7 @@ pub(super) fn recommendation_titles() -> Vec<(String, String)> {
     rules.into_iter().map(|rule| (rule.name, rule.display_name)).collect()
 }
 
-pub(super) fn recommendation_names() -> Vec<String> {
+pub(crate) fn recommendation_names() -> Vec<String> {
     recommendation_titles().into_iter().map(|(name, _)| name).collect()
 }
 

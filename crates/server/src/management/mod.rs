@@ -15,7 +15,9 @@ mod solutions;
 mod tables;
 pub(crate) mod workspaces;
 
+pub(crate) use analytics::DISMISSED;
 pub use directory::{Directory, NotApplied, Start};
+pub(crate) use directory::{RULE_OFF, recommendation_names};
 
 use crate::Services;
 use crate::azure_error::AzureError;

@@ -47,6 +47,31 @@ pub(super) fn all() -> Value {
                 ("deviceId", text()), ("isEnabled", flag()), ("createdTime", text()), ("primaryKey", text()),
                 ("secondaryKey", text()), ("alerts", number()), ("activeRecommendations", number()),
                 ("firstSeenTime", nullable("string")), ("lastActivityTime", nullable("string")),
+                ("systemInformation", any()), ("systemInformationTime", nullable("string")),
+                ("agentVersion", nullable("string")),
+            ],
+        ),
+        "SignInLink": object(&["code", "expiresTime"], &[("code", text()), ("expiresTime", text())]),
+        "Hub": object(&["id", "name", "deviceCount"], &[("id", text()), ("name", text()), ("deviceCount", number())]),
+        "DismissedAlert": object(&["name"], &[("name", text())]),
+        "Rule": object(
+            &["id", "kind", "displayName", "severity", "isEnabled", "remediationSteps", "tests"],
+            &[
+                ("id", text()), ("kind", json!({ "enum": ["Alert", "Recommendation"] })), ("displayName", text()),
+                ("description", text()), ("severity", text()), ("alertType", text()), ("tactics", list(text())),
+                ("techniques", list(text())), ("remediationSteps", list(text())), ("isEnabled", flag()),
+                ("version", text()), ("tests", list(text())), ("query", text()), ("text", text()),
+            ],
+        ),
+        "RuleTestOutcome": object(
+            &["name", "passed", "problem"],
+            &[("name", text()), ("passed", flag()), ("problem", nullable("string"))],
+        ),
+        "Workbook": object(
+            &["id", "title", "isBuiltIn", "parameters", "items"],
+            &[
+                ("id", text()), ("title", text()), ("description", text()), ("isBuiltIn", flag()),
+                ("parameters", list(any())), ("items", list(any())),
             ],
         ),
         "Module": object(

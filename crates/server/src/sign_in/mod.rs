@@ -1,6 +1,7 @@
 //! Signing in: programs by client secrets ([`token`]), people by password ([`session`]) or by an outside provider
-//! ([`oidc`]).
+//! ([`oidc`]), and whoever owns the machine by a link that is good once ([`link`]).
 
+mod link;
 pub mod oidc;
 mod session;
 mod token;
@@ -69,6 +70,21 @@ pub(crate) fn operations() -> Vec<Operation> {
             .of(TAG)
             .open()
             .answers_nothing(204, "It has ended."),
+        Operation::new("get", "/api/v1/session/ways", "showSignInWays", "How people can sign in.")
+            .of(TAG)
+            .open()
+            .by(get(link::ways))
+            .answers(200, "Whether there is an outside provider.", "Any"),
+        Operation::new("post", "/api/v1/session/links", "createSignInLink", "Makes a link that signs in once.")
+            .of(TAG)
+            .by(post(link::create))
+            .answers(201, "Its code, for /ui/sign-in#code=…, and until when it is good.", "SignInLink"),
+        Operation::new("post", "/api/v1/session/link", "signInByLink", "Signs in whoever shows the code of a link.")
+            .of(TAG)
+            .open()
+            .by(post(link::begin))
+            .body(&[("code", "string", true)])
+            .answers_nothing(204, "The session has begun."),
         Operation::new("get", "/api/v1/session/oidc", "signInOutside", "Sends the browser to the outside provider.")
             .of(TAG)
             .open()

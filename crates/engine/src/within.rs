@@ -1,19 +1,22 @@
 //! Tables as they are within a span of time.
 
+use crate::catalog::{Catalog, StoredFunction, Table};
+use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::Result;
 use datafusion::datasource::TableType;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, col, lit};
 use datafusion::physical_plan::ExecutionPlan;
-use engine::catalog::{Catalog, StoredFunction, Table};
 use kql::Type;
 use std::sync::Arc;
 
-const TIME_COLUMN: &str = "TimeGenerated";
+/// The column that says of a row when it came, where a request names no other.
+pub const TIME_COLUMN: &str = "TimeGenerated";
 
-/// A catalog whose tables have only the rows of a span, by their time column. Tables without one are as they are.
-pub(super) struct Within {
+/// A catalog whose tables have only the rows of a span, by a column of time. Tables without that column are as they are.
+pub struct Within {
     pub inner: Arc<dyn Catalog>,
+    pub column: String,
     /// The first and the last moment, in ticks.
     pub span: (i64, i64),
 }
@@ -21,11 +24,11 @@ pub(super) struct Within {
 impl Catalog for Within {
     fn table(&self, database: &str, name: &str) -> Option<Table> {
         let table = self.inner.table(database, name)?;
-        let has_time = table.columns.iter().any(|c| c.name == TIME_COLUMN && c.column_type == Type::DateTime);
+        let has_time = table.columns.iter().any(|c| c.name == self.column && c.column_type == Type::DateTime);
         if !has_time {
             return Some(table);
         }
-        let time = || col(datafusion::common::Column::from_name(TIME_COLUMN));
+        let time = || col(datafusion::common::Column::from_name(&self.column));
         let (first, last) = self.span;
         let filters = vec![time().gt_eq(lit(first)), time().lt_eq(lit(last))];
         let provider = TableWithin { inner: table.provider, filters };
@@ -58,7 +61,7 @@ struct TableWithin {
 
 #[async_trait::async_trait]
 impl TableProvider for TableWithin {
-    fn schema(&self) -> arrow::datatypes::SchemaRef {
+    fn schema(&self) -> SchemaRef {
         self.inner.schema()
     }
 

@@ -1,0 +1,71 @@
+/** Devices and hubs, as our own interface tells of them. */
+
+import { getAll, getJson, send } from "./http";
+
+export interface Hub {
+  id: string;
+  name: string;
+  deviceCount: number;
+}
+
+export interface Device {
+  deviceId: string;
+  hub: string;
+  isEnabled: boolean;
+  createdTime: string;
+  alerts: number;
+  activeRecommendations: number;
+  firstSeenTime: string | null;
+  lastActivityTime: string | null;
+  /** What the newest SystemInformation of the device says, and when. */
+  systemInformation: Record<string, unknown> | null;
+  systemInformationTime: string | null;
+  /** `MicroAgent` where events of that agent came. */
+  agentVersion: string | null;
+}
+
+export interface NewDevice {
+  deviceId: string;
+  primaryKey: string;
+}
+
+export interface TimelineEntry {
+  time: string;
+  kind: "alert" | "recommendation" | "event";
+  name: string;
+  title: string;
+  severity: string;
+  state: string;
+  details: unknown;
+  id: string;
+}
+
+/** The devices of hubs, given by name; those whose id holds `search`. */
+export async function loadDevices(hubs: string[], signal?: AbortSignal, search = ""): Promise<Device[]> {
+  const lists = await Promise.all(
+    hubs.map(async (hub) => {
+      const parameters = new URLSearchParams({ hub, ...(search ? { search } : {}) });
+      const devices = await getAll<Omit<Device, "hub">>(`/api/v1/devices?${parameters}`, signal, 100_000);
+      return devices.map((device) => ({ ...device, hub }));
+    }),
+  );
+  return lists.flat();
+}
+
+export async function createDevice(hub: string, id: string): Promise<NewDevice> {
+  return send<NewDevice>("PUT", `/api/v1/devices/${encodeURIComponent(id)}?hub=${encodeURIComponent(hub)}`);
+}
+
+export async function setEnabled(hub: string, id: string, isEnabled: boolean): Promise<void> {
+  await send("PATCH", `/api/v1/devices/${encodeURIComponent(id)}?hub=${encodeURIComponent(hub)}`, { isEnabled });
+}
+
+export async function deleteDevice(hub: string, id: string): Promise<void> {
+  await send("DELETE", `/api/v1/devices/${encodeURIComponent(id)}?hub=${encodeURIComponent(hub)}`);
+}
+
+export async function loadTimeline(hub: string, id: string, from: string, to: string, signal?: AbortSignal): Promise<TimelineEntry[]> {
+  const parameters = new URLSearchParams({ hub, from, to, top: "500" });
+  const answer = await getJson<{ value: TimelineEntry[] }>(`/api/v1/devices/${encodeURIComponent(id)}/timeline?${parameters}`, signal);
+  return answer.value;
+}

@@ -1,0 +1,62 @@
+/** Who has changed what, and who has signed in. */
+
+import { useState } from "react";
+import { getJson } from "../../api/http";
+import { usePreferences } from "../../app/preferences";
+import { useData } from "../../app/useData";
+import { FilterBar, Search, SpanChoice } from "../../components/filters";
+import { List, type ListColumn } from "../../components/List";
+import { TextLink } from "../../components/Page";
+import { Empty, Failure, Loading } from "../../components/states";
+import { logsAddress } from "../../model/links";
+import { spanLength, writeSpan, type Span } from "../../model/time";
+
+interface Entry {
+  time: string;
+  caller: string;
+  address: string;
+  operation: string;
+  resource: string;
+  status: string;
+  statusCode: number;
+  request: string;
+  correlationId: string;
+}
+
+export function Audit() {
+  const { time } = usePreferences();
+  const [span, setSpan] = useState<Span>({ lastMilliseconds: 7 * 24 * 60 * 60_000 });
+  const [caller, setCaller] = useState("");
+  const entries = useData(`audit ${writeSpan(span)} ${caller}`, async (signal) => {
+    const to = "to" in span ? span.to : new Date().toISOString();
+    const from = new Date(Date.parse(to) - spanLength(span)).toISOString();
+    const parameters = new URLSearchParams({ from, to, top: "1000", ...(caller ? { caller } : {}) });
+    return (await getJson<{ value: Entry[] }>(`/api/v1/audit?${parameters}`, signal)).value;
+  });
+  const columns: ListColumn<Entry>[] = [
+    { key: "time", title: "Time", value: (row) => row.time, show: (row) => time(row.time), width: "165px" },
+    { key: "caller", title: "Who", value: (row) => row.caller, show: (row) => row.caller },
+    { key: "address", title: "From", value: (row) => row.address, show: (row) => row.address },
+    { key: "operation", title: "What", value: (row) => row.operation, show: (row) => row.operation },
+    { key: "resource", title: "Of", value: (row) => row.resource, show: (row) => row.resource },
+    { key: "status", title: "Outcome", value: (row) => row.status, show: (row) => `${row.status} (${row.statusCode})` },
+  ];
+  return (
+    <>
+      <FilterBar>
+        <Search label="One person's alone" value={caller} onChange={setCaller} />
+        <SpanChoice span={span} onChange={setSpan} />
+        <TextLink href={logsAddress("AzureActivity\n| where TimeGenerated > ago(7d)\n| sort by TimeGenerated desc\n| take 1000")}>Open as a query</TextLink>
+      </FilterBar>
+      {entries.error ? (
+        <Failure error={entries.error} retry={entries.reload} />
+      ) : !entries.value ? (
+        <Loading label="Reading the audit" />
+      ) : entries.value.length === 0 ? (
+        <Empty title="Nothing was changed in this time" />
+      ) : (
+        <List label="Audit" columns={columns} rows={entries.value} keyOf={(row) => `${row.correlationId} ${row.operation} ${row.time}`} />
+      )}
+    </>
+  );
+}
