@@ -149,7 +149,7 @@ pub(crate) fn operations() -> Vec<Operation> {
         .body(&[("csl", "string", true)])
         .answers_as(200, "The file.", "application/vnd.apache.parquet")
         .answers(504, "The query took too long.", "Error"),
-        Operation::new("get", "/api/v1/hubs", "listHubs", "Lists hubs and how many devices each has.")
+        Operation::new("get", "/api/v1/hubs", "listDeviceCounts", "Lists hubs and how many devices each has.")
             .by(get(hubs::list))
             .lists("The hubs whose devices the caller may see.", "Hub"),
         Operation::new("get", "/api/v1/dismissedAlerts", "listDismissedAlerts", "Lists which alerts are dismissed.")
