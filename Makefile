@@ -97,8 +97,7 @@ $(VENV)/ready: tests/requirements.txt
 	$(VENV)/bin/pip install -q -r tests/requirements.txt
 	@touch $@
 
-# Only the tool in ../shared needs the peers.
-bench: $(if $(wildcard ../shared/tools/side_by_side.py),$(TARGET)/peers-venv/ready)
+bench: $(PORTAL) $(CHROMIUM) $(TARGET)/peers-venv/ready
 	cargo build --release --locked --workspace
 	python3 -B bench/bench.py --bin $(TARGET)/release --python $(TARGET)/peers-venv/bin/python --work $(TARGET)/bench \
 		--results $(TARGET)/bench/results --out docs/performance.md
@@ -106,7 +105,7 @@ bench: $(if $(wildcard ../shared/tools/side_by_side.py),$(TARGET)/peers-venv/rea
 $(TARGET)/peers-venv/ready:
 	@python3 -c 'import ensurepip, venv' 2>/dev/null || ($(APT) update -q && $(APT) install -y -q python3-venv)
 	python3 -m venv $(TARGET)/peers-venv
-	$(TARGET)/peers-venv/bin/pip install -q duckdb chdb numpy pyarrow
+	$(TARGET)/peers-venv/bin/pip install -q duckdb chdb numpy pyarrow playwright
 	@touch $@
 
 score: build

@@ -1,6 +1,6 @@
 """Measures Turnstone and writes docs/performance.md.
 
-There are four parts: beside its peers, small batches, growth, the sample queries. What a part measured is kept in
+There are five parts: beside its peers, small batches, growth, the sample queries, the portal. What a part measured is kept in
 --results, and the Markdown is rendered from all that is there, so that parts can be measured one by one.
 """
 
@@ -14,12 +14,13 @@ import tempfile
 import growth
 import latency
 import peers
+import portal
 import render
 import results
 import samples
 from turnstone import Server
 
-PARTS = ["peers", "small", "growth", "samples"]
+PARTS = ["peers", "small", "growth", "samples", "portal"]
 
 
 def count(text):
@@ -37,11 +38,11 @@ def arguments():
                                        "a temporary one by default")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="the parts to measure")
     parser.add_argument("--rows", type=count, nargs="+", default=[2_000_000, 10_000_000, 40_000_000], help="beside the peers")
-    parser.add_argument("--python", default=sys.executable, help="a Python that has duckdb, chdb, numpy and pyarrow")
+    parser.add_argument("--python", default=sys.executable, help="a Python that has duckdb, chdb, numpy, pyarrow and playwright")
     parser.add_argument("--batches", type=count, default=200, help="small batches")
     parser.add_argument("--growth-rows", type=count, nargs="+", default=[1_000_000, 10_000_000, 100_000_000])
     parser.add_argument("--growth-rows-per-day", type=count, default=growth.ROWS_PER_DAY)
-    parser.add_argument("--alerts", type=count, default=5_000_000, help="for the sample queries")
+    parser.add_argument("--alerts", type=count, default=5_000_000, help="for the sample queries and the portal")
     parser.add_argument("--recommendations", type=count, default=500_000, help="for the sample queries")
     options = parser.parse_args()
     if options.render and not options.out:
@@ -82,6 +83,11 @@ def measure(options):
             with new_server() as (server, folder):
                 result = samples.measured(server, folder, options.alerts, options.recommendations)
                 results.save(options.results, part, result)
+        elif part == "portal" and not portal.are_here(options.python):
+            print("the portal is not measured: it needs playwright and Chromium")
+        elif part == "portal":
+            with new_server() as (server, _):
+                results.save(options.results, part, portal.measured(server, options.python, options.alerts))
 
     with contextlib.ExitStack() as stack:
         if work:

@@ -5,6 +5,7 @@ import os
 import growth
 import latency
 import plot
+import portal
 from turnstone import WARM_RUNS
 
 PLOT = "performance-growth.svg"
@@ -249,6 +250,22 @@ def samples_section(runs):
     return lines + (failed + [""] if failed else [])
 
 
+def portal_section(runs):
+    lines = ["## The portal", ""]
+    if not runs:
+        return lines + ["Not measured.", ""]
+    run = runs[-1]
+    lines += ["The first look at the overview of a server with %s alerts of %s days, in Chromium on the same machine, with nothing in"
+              % (number(run["rows"]), number(run["days"])),
+              "the browser's cache; medians of %d looks. It shows the last 7 days: %s. %s" % (run["runs"], run["shown"], when(runs)), ""]
+    lines += table(["", "measured", "at most"], [
+        ["seconds until a person can go to a page", "%.2f (the slowest %.2f)" % (run["interactive_seconds"], run["interactive_seconds_max"]),
+         "%.1f" % portal.INTERACTIVE_SECONDS_MAX],
+        ["seconds until every tile shows its numbers", "%.2f" % run["complete_seconds"], "-"],
+        ["bytes that come", number(run["bytes"]), number(portal.BYTES_MAX)]])
+    return lines
+
+
 def write(parts, path):
     """Writes the Markdown, and the plot beside it."""
     runs = parts.get("growth", [])
@@ -269,6 +286,7 @@ def write(parts, path):
         *small_section(parts.get("small", [])),
         *growth_section(runs, svg is not None),
         *samples_section(parts.get("samples", [])),
+        *portal_section(parts.get("portal", [])),
     ]
     with open(path, "w") as file:
         file.write("\n".join(lines).rstrip() + "\n")

@@ -82,9 +82,9 @@ def stamp(day, microsecond):
         day, microsecond // 3_600_000_000, microsecond // 60_000_000 % 60, microsecond // 1_000_000 % 60, microsecond % 1_000_000)
 
 
-def days_before_end(days):
+def days_before_end(days, end=END):
     """The last days of history as text, the oldest first."""
-    return [(END - datetime.timedelta(days=n)).strftime("%Y-%m-%d") for n in range(days, 0, -1)]
+    return [(end - datetime.timedelta(days=n)).strftime("%Y-%m-%d") for n in range(days, 0, -1)]
 
 
 def alert_batches(rows, batch_rows=BATCH_ROWS):
@@ -100,11 +100,11 @@ def history_days(rows, rows_per_day):
     return -(-rows // rows_per_day)
 
 
-def history_batches(rows, rows_per_day):
-    """Alerts in order of time, as many each day; the oldest day has what remains."""
+def history_batches(rows, rows_per_day, end=END):
+    """Alerts in order of time, as many each day until the end; the oldest day has what remains."""
     rng = random.Random(SEED)
     times_of_day = [stamp("", at) for at in sorted(rng.randrange(DAY_MICROSECONDS) for _ in range(rows_per_day))]
-    days = days_before_end(history_days(rows, rows_per_day))
+    days = days_before_end(history_days(rows, rows_per_day), end)
     missing = len(days) * rows_per_day - rows
     for day in days:
         for at in range(missing, rows_per_day, BATCH_ROWS):

@@ -26,6 +26,8 @@ def test_the_inventory_is_searched_filtered_and_grouped(portal):
     page.get_by_role("combobox", name="Group by").click()
     page.get_by_role("option", name="OS architecture").click()
     expect(table.get_by_role("rowheader", name="aarch64")).to_be_visible()
+    page.reload()
+    expect(table.get_by_role("rowheader", name="aarch64")).to_be_visible()
 
 
 def test_columns_are_chosen_and_kept_and_exported_as_they_are_shown(portal):

@@ -92,6 +92,17 @@ def test_alerts_are_filtered_and_grouped_and_the_address_says_how(portal):
     expect(page.get_by_role("table", name="Alerts").get_by_role("link", name="pump-02")).to_be_visible()
 
 
+def test_alerts_of_one_device_are_asked_for_by_its_id(portal):
+    page = portal.open("/alerts").page
+    expect(page.get_by_role("link", name="Reverse shell")).to_be_visible()
+    page.get_by_role("searchbox", name="One device's id").fill("pump-03")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("link", name="Brute force attack failed")).to_be_visible()
+    expect(page.get_by_role("link", name="Reverse shell")).to_have_count(0)
+    page.get_by_role("button", name="Remove the filter Device: pump-03").click()
+    expect(page.get_by_role("link", name="Reverse shell")).to_be_visible()
+
+
 def test_alerts_are_dismissed_together_and_stay_to_be_found(portal, fleet):
     rows = []
     for kind in ("IoT_DismissA", "IoT_DismissB"):

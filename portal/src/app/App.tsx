@@ -126,6 +126,6 @@ function SignedIn({ session, onSignedOut }: { session: Session; onSignedOut(): v
 }
 
 function NothingToSee({ name, signOut }: { name: string; signOut(): Promise<void> }) {
-  const message = `You are signed in as ${name}, but there is no security solution that you may see. Ask an owner for a role, such as Reader.`;
+  const message = `You are signed in as ${name}, but there is no security solution that you may see. Ask an owner for a role, such as Security Reader.`;
   return <Failure error={new ApiError(403, "Forbidden", message)} action={{ label: "Sign out", run: () => void signOut() }} />;
 }

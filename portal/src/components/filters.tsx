@@ -76,19 +76,21 @@ export function Choices({ label, options, values, onChange }: ChoicesProps) {
 interface SearchProps {
   label: string;
   value: string;
+  /** What is looked for must be whole: it is once Enter is pressed. */
+  waitsForEnter?: boolean;
   onChange(text: string): void;
 }
 
 /** A text that is looked for once the person has stopped to write. */
-export function Search({ label, value, onChange }: SearchProps) {
+export function Search({ label, value, waitsForEnter = false, onChange }: SearchProps) {
   const styles = useStyles();
   const [text, setText] = useState(value);
   useEffect(() => setText(value), [value]);
   useEffect(() => {
-    if (text === value) return;
+    if (text === value || waitsForEnter) return;
     const timer = setTimeout(() => onChange(text), 300);
     return () => clearTimeout(timer);
-  }, [text, value, onChange]);
+  }, [text, value, waitsForEnter, onChange]);
   return (
     <Input
       className={styles.search}

@@ -85,6 +85,31 @@ export interface InventoryFilter {
   group: string;
 }
 
+/** A filter as it stands in an address. */
+export function readInventoryFilter(search: string): InventoryFilter {
+  const parameters = new URLSearchParams(search);
+  const activity = parameters.get("activity") ?? "";
+  const conditions = parameters.getAll("where").map((text): Condition => {
+    const at = text.indexOf(":");
+    return { column: text.slice(0, Math.max(at, 0)), text: text.slice(at + 1) };
+  });
+  return {
+    text: parameters.get("text") ?? "",
+    conditions: conditions.filter((condition) => columnOf(condition.column) && condition.text),
+    activity: activity in ACTIVITIES ? (activity as InventoryFilter["activity"]) : "all",
+    group: columnOf(parameters.get("group") ?? "") ? (parameters.get("group") ?? "") : "",
+  };
+}
+
+export function writeInventoryFilter(filter: InventoryFilter): string {
+  const parameters = new URLSearchParams();
+  if (filter.text) parameters.set("text", filter.text);
+  if (filter.activity !== "all") parameters.set("activity", filter.activity);
+  if (filter.group) parameters.set("group", filter.group);
+  for (const condition of filter.conditions) parameters.append("where", `${condition.column}:${condition.text}`);
+  return parameters.toString();
+}
+
 export const ACTIVITIES: Record<InventoryFilter["activity"], string> = {
   all: "All devices",
   seen: `Seen within ${STALE_DAYS} days`,

@@ -132,7 +132,11 @@ export default function AlertsPage() {
         <Choice label="Type" options={[{ key: "", label: "all" }, ...typeNames]} value={filter.type} onChange={(type) => change({ type })} />
         <Choice label="State" options={asOptions(STATES)} value={filter.state} onChange={(state) => change({ state: state as AlertState })} />
         <Choice label="Group by" options={asOptions(GROUPINGS)} value={filter.grouping} onChange={(grouping) => change({ grouping: grouping as Grouping })} />
-        {filter.device && <FilterChip label={`Device: ${filter.device}`} onRemove={() => change({ device: "" })} />}
+        {filter.device ? (
+          <FilterChip label={`Device: ${filter.device}`} onRemove={() => change({ device: "" })} />
+        ) : (
+          <Search label="One device's id" waitsForEnter value="" onChange={(device) => change({ device: device.trim() })} />
+        )}
       </FilterBar>
       {failure !== undefined && <Text role="alert">The alerts could not be dismissed: {messageOf(failure)}</Text>}
       <div className={chosen.type ? `${styles.split} ${styles.open}` : styles.split}>

@@ -12,7 +12,7 @@ import {
 } from "@fluentui/react-components";
 import { AddRegular, ArrowClockwiseRegular, ArrowDownloadRegular, ColumnEditRegular } from "@fluentui/react-icons";
 import { useMemo, useState } from "react";
-import { useLocation } from "wouter";
+import { useLocation, useSearch } from "wouter";
 import { loadDevices, type Device } from "../../api/devices";
 import { download } from "../../api/http";
 import { nameIn } from "../../api/scope";
@@ -23,7 +23,7 @@ import { Choice, FilterBar, FilterChip, Search } from "../../components/filters"
 import { List, type ListColumn } from "../../components/List";
 import { Page, TextLink } from "../../components/Page";
 import { Empty, Failure, Loading } from "../../components/states";
-import { ACTIVITIES, columnOf, COLUMNS, inventoryCsv, matching, USUAL_COLUMNS, type Condition, type InventoryFilter } from "../../model/devices";
+import { ACTIVITIES, columnOf, COLUMNS, inventoryCsv, matching, readInventoryFilter, USUAL_COLUMNS, writeInventoryFilter, type Condition, type InventoryFilter } from "../../model/devices";
 import { formatCount, relativeTime } from "../../model/time";
 import { AddCondition } from "./AddCondition";
 
@@ -38,7 +38,12 @@ export default function DevicesPage() {
   const { scope } = useSession();
   const { time } = usePreferences();
   const [, navigate] = useLocation();
-  const [filter, setFilter] = useState<InventoryFilter>({ text: "", conditions: [], activity: "all", group: "" });
+  const search = useSearch();
+  const filter = useMemo(() => readInventoryFilter(search), [search]);
+  const setFilter = (next: InventoryFilter) => {
+    const written = writeInventoryFilter(next);
+    navigate(written ? `/devices?${written}` : "/devices", { replace: true });
+  };
   const [shown, setShown] = useState(keptColumns);
   const names = scope.hubs.map(nameIn);
   const devices = useData(`devices ${names.join(" ")}`, (signal) => loadDevices(names, signal));
@@ -141,7 +146,7 @@ export default function DevicesPage() {
       ) : devices.value.length === 0 ? (
         <Empty title="There are no devices yet" action={<Button onClick={() => navigate("/onboarding")}>Add the first</Button>} />
       ) : rows.length === 0 ? (
-        <Empty title="No device matches these filters" action={<Button onClick={() => setFilter({ text: "", conditions: [], activity: "all", group: "" })}>Show all</Button>} />
+        <Empty title="No device matches these filters" action={<TextLink href="/devices">Show all</TextLink>} />
       ) : (
         <List label="Devices" columns={columns} rows={rows} keyOf={(device) => `${device.hub} ${device.deviceId}`} {...(groupOf ? { groupOf } : {})} />
       )}

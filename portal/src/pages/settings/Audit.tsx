@@ -1,6 +1,6 @@
 /** Who has changed what, and who has signed in. */
 
-import { useState } from "react";
+import { useLocation, useSearch } from "wouter";
 import { getJson } from "../../api/http";
 import { usePreferences } from "../../app/preferences";
 import { useData } from "../../app/useData";
@@ -9,7 +9,7 @@ import { List, type ListColumn } from "../../components/List";
 import { TextLink } from "../../components/Page";
 import { Empty, Failure, Loading } from "../../components/states";
 import { logsAddress } from "../../model/links";
-import { spanLength, writeSpan, type Span } from "../../model/time";
+import { readSpan, spanLength, writeSpan } from "../../model/time";
 
 interface Entry {
   time: string;
@@ -25,8 +25,17 @@ interface Entry {
 
 export function Audit() {
   const { time } = usePreferences();
-  const [span, setSpan] = useState<Span>({ lastMilliseconds: 7 * 24 * 60 * 60_000 });
-  const [caller, setCaller] = useState("");
+  const [location, navigate] = useLocation();
+  const search = useSearch();
+  const asked = new URLSearchParams(search);
+  const span = readSpan(asked.get("span"));
+  const caller = asked.get("caller") ?? "";
+  const set = (name: string, value: string) => {
+    const next = new URLSearchParams(search);
+    if (value) next.set(name, value);
+    else next.delete(name);
+    navigate(`${location}?${next}`, { replace: true });
+  };
   const entries = useData(`audit ${writeSpan(span)} ${caller}`, async (signal) => {
     const to = "to" in span ? span.to : new Date().toISOString();
     const from = new Date(Date.parse(to) - spanLength(span)).toISOString();
@@ -44,8 +53,8 @@ export function Audit() {
   return (
     <>
       <FilterBar>
-        <Search label="One person's alone" value={caller} onChange={setCaller} />
-        <SpanChoice span={span} onChange={setSpan} />
+        <Search label="One person's alone" waitsForEnter value={caller} onChange={(name) => set("caller", name)} />
+        <SpanChoice span={span} onChange={(chosen) => set("span", writeSpan(chosen))} />
         <TextLink href={logsAddress("AzureActivity\n| where TimeGenerated > ago(7d)\n| sort by TimeGenerated desc\n| take 1000")}>Open as a query</TextLink>
       </FilterBar>
       {entries.error ? (

@@ -177,7 +177,7 @@ interface AssignmentsProps {
 function Assignments({ assignments, principals, roles, attempt }: AssignmentsProps) {
   const { scope } = useSession();
   const [principal, setPrincipal] = useState("");
-  const [role, setRole] = useState("Reader");
+  const [role, setRole] = useState("Security Reader");
   const [at, setAt] = useState("/");
   const subscription = `/subscriptions/${scope.settings.subscriptionId}`;
   const scopes = ["/", subscription, scope.solution.id, ...scope.hubs];
