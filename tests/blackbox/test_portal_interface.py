@@ -2,9 +2,11 @@
 queries a span of time, and where a text is wrong.
 """
 
+import io
 import json
 import uuid
 
+import pyarrow.parquet
 import pytest
 from security_messages import event, message, snapshot
 from turnstone_server import Server, wait_until
@@ -56,6 +58,14 @@ def test_a_device_is_known_by_its_newest_system_information_though_raw_events_ar
     assert found["systemInformation"]["OSVersion"] == "12"
     assert found["agentVersion"] == "0.1.0"
     assert found["systemInformationTime"] <= found["lastActivityTime"]
+
+
+def test_what_a_device_says_of_itself_is_for_who_may_see_events(server):
+    server.accept(server.create_device("informed-02"), message(snapshot("SystemInformation", [{"OSName": "Debian"}])))
+    seen = lambda headers: ok(server.request("GET", "/api/v1/devices?search=informed-02", headers=headers))["value"][0]
+    reader = limited(server, "Security Reader")
+    wait_until(lambda: seen(reader)["systemInformation"], DETECTION_SECONDS, "the system information")
+    assert "systemInformation" not in seen(limited(server, "IoT Hub Data Contributor"))
 
 
 # Alerts that are dismissed
@@ -234,14 +244,23 @@ def test_a_span_of_time_is_a_property_of_the_request(server):
     lines = [{"TimeGenerated": f"2026-03-0{n}T00:00:00Z", "Other": f"2026-04-0{n}T00:00:00Z", "N": n} for n in range(1, 6)]
     ok(server.ingest("Spanned", "\n".join(map(json.dumps, lines))))
     query = "Spanned | summarize make_list(N)"
-    span = {"query_datetimescope_from": "2026-03-02T00:00:00Z", "query_datetimescope_to": "2026-03-04T00:00:00Z"}
+    bounds = {"query_datetimescope_from": "2026-03-02T00:00:00Z", "query_datetimescope_to": "2026-03-04T00:00:00Z"}
+    span = bounds | {"query_datetimescope_column": "TimeGenerated"}
     assert rows_of(ask(server, query, **span)) == [[[2, 3, 4]]]
+    assert rows_of(ask(server, query, **bounds)) == [[[1, 2, 3, 4, 5]]], "there is no column to go by"
+    assert rows_of(ask(server, "Spanned | where N > 0 | take 9 | summarize make_list(N)", **span)) == [[[2, 3, 4]]]
     other = {"query_datetimescope_from": "datetime(2026-04-05)", "query_datetimescope_column": "Other"}
     assert rows_of(ask(server, query, **other)) == [[[5]]]
-    assert rows_of(ask(server, f"set query_datetimescope_to = datetime(2026-03-01); {query}")) == [[[1]]]
+    set_it = "set query_datetimescope_column = 'TimeGenerated'; set query_datetimescope_to = datetime(2026-03-01);"
+    assert rows_of(ask(server, f"{set_it} {query}")) == [[[1]]]
     assert rows_of(ask(server, "print 1", **span)) == [[1]]
     refused = ask(server, query, query_datetimescope_from="soon")
     assert refused.status == 400 and "query_datetimescope_from" in refused.text
+    command = {"db": "default", "csl": ".set Copied <| Spanned", "properties": {"Options": span}}
+    assert server.admin("POST", "/v1/rest/mgmt", command).status == 400, "not all rows would be meant"
+    assert "Copied" not in server.manage(".show tables").values
+    exported = server.admin("POST", "/api/v1/workspaces/default/export", {"csl": "Spanned", "properties": {"Options": span}})
+    assert pyarrow.parquet.read_table(io.BytesIO(exported.body)).column("N").to_pylist() == [2, 3, 4]
 
 
 def test_what_is_wrong_with_a_query_is_told_place_by_place(server):

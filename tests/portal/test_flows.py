@@ -3,6 +3,7 @@
 import json
 import re
 
+import pytest
 from fleet import process
 from playwright.sync_api import expect
 from security_messages import message, process_start
@@ -103,6 +104,26 @@ def test_alerts_of_one_device_are_asked_for_by_its_id(portal):
     expect(page.get_by_role("link", name="Reverse shell")).to_be_visible()
 
 
+def test_one_alert_is_opened_from_a_list_of_alerts_and_the_list_stays(portal):
+    page = portal.open("/alerts?group=none&text=coin").page
+    links = page.get_by_role("table", name="Alerts").get_by_role("link", name="Crypto coin miner image")
+    expect(links.first).to_be_visible()
+    count = links.count()
+    row = page.get_by_role("table", name="Alerts").get_by_role("row").filter(has=page.get_by_role("link", name="pump-02"))
+    row.get_by_role("link", name="Crypto coin miner image").click()
+    expect(page.get_by_role("region", name="This one on pump-02")).to_be_visible()
+    expect(links).to_have_count(count)
+
+
+@pytest.mark.parametrize("path", ["/alerts/IoT_ReverseShell/2026-03-0", "/devices/a%25b", "/recommendations/%25/devices/%25zz"])
+def test_an_address_that_is_none_is_told_so_and_the_portal_goes_on(portal, path):
+    page = portal.open(path).page
+    told = page.get_by_text(re.compile("is no day|There is no device 'a%b'|There is no such recommendation"))
+    expect(told).to_be_visible()
+    page.get_by_role("navigation", name="Pages").get_by_role("link", name="Workbooks").click()
+    expect(portal.heading("Workbooks")).to_be_visible()
+
+
 def test_alerts_are_dismissed_together_and_stay_to_be_found(portal, fleet):
     rows = []
     for kind in ("IoT_DismissA", "IoT_DismissB"):
@@ -115,6 +136,7 @@ def test_alerts_are_dismissed_together_and_stay_to_be_found(portal, fleet):
     page = portal.open("/alerts?text=IoT_Dismiss").page
     page.get_by_role("checkbox", name="Pick all rows").check()
     page.get_by_role("button", name="Dismiss 2").click()
+    page.get_by_role("dialog").get_by_role("button", name="Dismiss").click()
     expect(page.get_by_text("No alert matches these filters")).to_be_visible()
     page.get_by_role("combobox", name="State").click()
     page.get_by_role("option", name="Dismissed", exact=True).click()

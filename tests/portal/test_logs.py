@@ -176,6 +176,17 @@ def test_history_and_samples_put_a_query_in_the_editor(logs):
     expect(logs.get_by_role("columnheader", name="remembered")).to_be_visible()
 
 
+def test_what_was_written_is_there_for_who_comes_back(portal):
+    page = portal.open("/logs#query=print given = 1").page
+    expect(page.get_by_role("columnheader", name="given")).to_be_visible()
+    write(page, "print changed = 2")
+    page.get_by_role("navigation", name="Pages").get_by_role("link", name="Devices").click()
+    expect(portal.heading("Devices")).to_be_visible()
+    page.go_back()
+    page.get_by_role("button", name="Run").click()
+    expect(page.get_by_role("columnheader", name="changed")).to_be_visible()
+
+
 def test_a_link_opens_the_query_and_runs_it(logs):
     write(logs, "print shared = '100% & more'")
     logs.get_by_role("button", name="Copy link").click()

@@ -67,7 +67,7 @@ def test_the_page_for_signing_in_is_accessible(browser, server):
     context.close()
 
 
-@pytest.mark.parametrize("path", [path for path in PAGES if not path.startswith("/logs")])
+@pytest.mark.parametrize("path", PAGES)
 def test_a_page_fits_a_telephone(portal, path):
     portal.page.set_viewport_size({"width": 360, "height": 740})
     page = opened(portal, path)

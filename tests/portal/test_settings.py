@@ -105,6 +105,7 @@ def test_people_and_programs_come_get_roles_and_go(portal):
     page.get_by_role("button", name="Give the role").click()
     expect(page.get_by_role("button", name="Take the role Security Reader back from dora")).to_be_visible()
     page.get_by_role("button", name="Delete dora").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     expect(page.get_by_role("button", name="Delete dora")).to_have_count(0)
     programs = page.get_by_role("region", name="Programs (service principals)")
     programs.get_by_role("textbox", name="Name").fill("exporter")
@@ -112,6 +113,7 @@ def test_people_and_programs_come_get_roles_and_go(portal):
     expect(programs.get_by_role("textbox", name="It is shown this once")).not_to_be_empty()
     programs.get_by_role("button", name="I have it").click()
     page.get_by_role("button", name="Delete exporter").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     expect(page.get_by_role("button", name="Delete exporter")).to_have_count(0)
 
 

@@ -1,49 +1,63 @@
 //! Which of DataFusion's rules a plan is planned with.
 //!
 //! When an answer is short, planning takes longer than computing it, and most rules are about operators that most plans
-//! do not have. A straight plan, one table with projections, filters, limits and sorts over it, is planned with the rules
-//! that can do something to it. Those that cannot are listed by name, so that a rule which a newer DataFusion brings is
-//! used for every plan until somebody has looked at it.
+//! do not have. A plan is planned with the rules that can do something to it. What the others are about is listed by name,
+//! so that a rule which a newer DataFusion brings is used for every plan until somebody has looked at it.
 
 use crate::columnar::UseSegments;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::datasource::TableType;
 use datafusion::logical_expr::{FetchType, LogicalPlan, SkipType};
 use datafusion::optimizer::{Optimizer, OptimizerRule};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 type LogicalRules = Vec<Arc<dyn OptimizerRule + Send + Sync>>;
 type PhysicalRules = Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>>;
 
-/// Rules about subqueries, joins, unions, aggregates and windows, which a straight plan has none of.
-const NOT_FOR_STRAIGHT_PLANS: &[&str] = &[
-    "rewrite_set_comparison",
-    "optimize_unions",
-    "unions_to_filter",
-    "replace_distinct_aggregate",
-    "eliminate_join",
-    "decorrelate_predicate_subquery",
-    "scalar_subquery_to_join",
-    "decorrelate_lateral_join",
-    "extract_equijoin_predicate",
-    "eliminate_cross_join",
-    "filter_null_join_keys",
-    "eliminate_outer_join",
-    "single_distinct_aggregation_to_group_by",
-    "eliminate_group_by_constant",
-    "extract_leaf_expressions",
-    "push_down_leaf_projections",
-    "aggregate_statistics",
-    "join_selection",
-    "LimitedDistinctAggregation",
-    "WindowTopN",
-    "CombinePartialFinalAggregate",
-    "OptimizeAggregateOrder",
-    "LimitAggregation",
-    "LimitPushPastWindows",
-    "HashJoinBuffering",
-    "TopKRepartition",
+/// What a rule is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum About {
+    /// What the binder never makes: it runs subqueries by itself.
+    Subqueries,
+    /// What the session has switched off.
+    Nothing,
+    Joins,
+    Unions,
+    /// Grouping, and what removes duplicates.
+    Groups,
+    Windows,
+}
+
+/// What each of these rules is about. All others are about expressions, filters, projections, limits and sorts, which any
+/// plan may have.
+const ABOUT: &[(&str, About)] = &[
+    ("rewrite_set_comparison", About::Subqueries),
+    ("decorrelate_predicate_subquery", About::Subqueries),
+    ("scalar_subquery_to_join", About::Subqueries),
+    ("decorrelate_lateral_join", About::Subqueries),
+    ("extract_leaf_expressions", About::Nothing),
+    ("push_down_leaf_projections", About::Nothing),
+    ("optimize_unions", About::Unions),
+    ("unions_to_filter", About::Unions),
+    ("eliminate_join", About::Joins),
+    ("extract_equijoin_predicate", About::Joins),
+    ("eliminate_cross_join", About::Joins),
+    ("filter_null_join_keys", About::Joins),
+    ("eliminate_outer_join", About::Joins),
+    ("join_selection", About::Joins),
+    ("HashJoinBuffering", About::Joins),
+    ("replace_distinct_aggregate", About::Groups),
+    ("single_distinct_aggregation_to_group_by", About::Groups),
+    ("eliminate_group_by_constant", About::Groups),
+    ("aggregate_statistics", About::Groups),
+    ("LimitedDistinctAggregation", About::Groups),
+    ("CombinePartialFinalAggregate", About::Groups),
+    ("OptimizeAggregateOrder", About::Groups),
+    ("LimitAggregation", About::Groups),
+    ("WindowTopN", About::Windows),
+    ("LimitPushPastWindows", About::Windows),
 ];
 
 /// A limit up to this is soon reached by one reader: others would be started for nothing.
@@ -62,32 +76,31 @@ static ALL: LazyLock<Rules> = LazyLock::new(|| {
     Rules { logical: Optimizer::new().rules, physical }
 });
 
-static FOR_STRAIGHT_PLANS: LazyLock<Rules> = LazyLock::new(|| {
-    let is_of_use = |name: &str| !NOT_FOR_STRAIGHT_PLANS.contains(&name);
-    let mut rules = ALL.clone();
-    rules.logical.retain(|rule| is_of_use(rule.name()));
-    rules.physical.retain(|rule| is_of_use(rule.name()));
-    rules
-});
-
 /// What a plan is made of, as far as planning it goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Shape {
-    /// One table with projections, filters, limits and sorts over it.
-    Straight {
-        /// Whether all that is asked of the table are a few rows, whichever come first.
-        reads_few_rows: bool,
-    },
-    Other,
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Shape {
+    has_joins: bool,
+    has_unions: bool,
+    has_groups: bool,
+    has_windows: bool,
+    /// Nodes of our own or of kinds that are not looked at here: they may become anything.
+    has_others: bool,
+    /// Whether all that is asked of one table are a few rows, whichever come first.
+    reads_few_rows: bool,
 }
 
 impl Shape {
     pub fn of(plan: &LogicalPlan) -> Shape {
-        let (mut is_straight, mut is_selective, mut fetched) = (true, false, None);
+        let mut shape = Shape::default();
+        let (mut is_selective, mut fetched) = (false, None);
         // The visitor gives no errors.
         let _ = plan.apply(|node| {
             match node {
-                LogicalPlan::Projection(_) | LogicalPlan::SubqueryAlias(_) | LogicalPlan::TableScan(_) => {}
+                LogicalPlan::Projection(_)
+                | LogicalPlan::SubqueryAlias(_)
+                | LogicalPlan::EmptyRelation(_)
+                | LogicalPlan::Values(_) => {}
+                LogicalPlan::TableScan(scan) => is_selective |= scan.source.table_type() != TableType::Base,
                 LogicalPlan::Filter(_) | LogicalPlan::Sort(_) => is_selective = true,
                 LogicalPlan::Limit(limit) => {
                     let skip = limit.get_skip_type().ok();
@@ -97,45 +110,100 @@ impl Shape {
                         fetched = Some(fetched.map_or(rows, |known: usize| known.min(rows)));
                     }
                 }
-                _ => is_straight = false,
+                LogicalPlan::Join(_) => shape.has_joins = true,
+                LogicalPlan::Union(_) => shape.has_unions = true,
+                LogicalPlan::Aggregate(_) | LogicalPlan::Distinct(_) => shape.has_groups = true,
+                LogicalPlan::Window(_) => shape.has_windows = true,
+                _ => shape.has_others = true,
             }
-            Ok(if is_straight { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Stop })
+            Ok(TreeNodeRecursion::Continue)
         });
-        match is_straight {
-            true => Shape::Straight { reads_few_rows: !is_selective && fetched.is_some_and(|rows| rows <= FEW_ROWS) },
-            false => Shape::Other,
+        let is_straight =
+            !(shape.has_joins || shape.has_unions || shape.has_groups || shape.has_windows || shape.has_others);
+        shape.reads_few_rows = is_straight && !is_selective && fetched.is_some_and(|rows| rows <= FEW_ROWS);
+        shape
+    }
+
+    /// Whether a rule can do something to plans of this shape.
+    fn is_served_by(self, rule: &str) -> bool {
+        let about = ABOUT.iter().find(|(name, _)| *name == rule).map(|(_, about)| *about);
+        match about {
+            None => true,
+            Some(About::Subqueries | About::Nothing) => false,
+            Some(About::Joins) => self.has_joins || self.has_others,
+            Some(About::Unions) => self.has_unions || self.has_others,
+            Some(About::Groups) => self.has_groups || self.has_others,
+            Some(About::Windows) => self.has_windows || self.has_others,
         }
     }
 
+    /// The rules that plans of this shape are planned with, in DataFusion's order.
     pub fn rules(self) -> &'static Rules {
-        match self {
-            Shape::Straight { .. } => &FOR_STRAIGHT_PLANS,
-            Shape::Other => &ALL,
-        }
+        /// A list for every combination of what a plan may have.
+        static KNOWN: [OnceLock<Rules>; 32] = [const { OnceLock::new() }; 32];
+        let flags = [self.has_joins, self.has_unions, self.has_groups, self.has_windows, self.has_others];
+        let place = flags.iter().fold(0, |place, flag| place << 1 | usize::from(*flag));
+        KNOWN[place].get_or_init(|| {
+            let mut rules = ALL.clone();
+            rules.logical.retain(|rule| self.is_served_by(rule.name()));
+            rules.physical.retain(|rule| self.is_served_by(rule.name()));
+            rules
+        })
     }
 
     /// How many streams a plan of this shape is worth spreading over.
     pub fn parallelism(self, available: usize) -> usize {
-        match self {
-            Shape::Straight { reads_few_rows: true } => 1,
-            _ => available,
-        }
+        if self.reads_few_rows { 1 } else { available }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use datafusion::logical_expr::{LogicalPlanBuilder, lit};
     use std::collections::BTreeSet;
 
     #[test]
-    fn rules_that_are_left_out_are_known_by_these_names() {
+    fn rules_are_known_by_the_names_that_stand_here() {
         let logical = ALL.logical.iter().map(|rule| rule.name().to_owned());
         let physical = ALL.physical.iter().map(|rule| rule.name().to_owned());
         let all: BTreeSet<String> = logical.chain(physical).collect();
-        for name in NOT_FOR_STRAIGHT_PLANS {
+        for (name, _) in ABOUT {
             assert!(all.contains(*name), "there is no rule '{name}' any more");
         }
-        assert!(FOR_STRAIGHT_PLANS.logical.len() < ALL.logical.len());
+    }
+
+    #[test]
+    fn a_plan_gets_the_rules_for_what_it_has() {
+        let has = |shape: Shape, name: &str| {
+            let rules = shape.rules();
+            rules.logical.iter().any(|rule| rule.name() == name)
+                || rules.physical.iter().any(|rule| rule.name() == name)
+        };
+        let straight = Shape::default();
+        assert!(has(straight, "push_down_filter") && has(straight, "EnsureRequirements"));
+        assert!(!has(straight, "join_selection") && !has(straight, "CombinePartialFinalAggregate"));
+        let joins = Shape { has_joins: true, ..straight };
+        assert!(has(joins, "join_selection") && !has(joins, "CombinePartialFinalAggregate"));
+        let others = Shape { has_others: true, ..straight };
+        assert!(has(others, "join_selection") && has(others, "CombinePartialFinalAggregate"));
+    }
+
+    #[test]
+    fn a_few_rows_of_one_table_are_read_by_one() {
+        let rows = || LogicalPlanBuilder::values(vec![vec![lit(1)]]).expect("rows");
+        let shape = |plan: LogicalPlanBuilder| Shape::of(&plan.build().expect("a plan"));
+        let few = shape(rows().limit(0, Some(3)).expect("a limit"));
+        assert!(few.reads_few_rows);
+        assert_eq!((few.parallelism(8), Shape::default().parallelism(8)), (1, 8));
+        for other in [
+            rows().limit(0, Some(FEW_ROWS + 1)).expect("a limit"),
+            rows().limit(1, Some(3)).expect("a limit"),
+            rows().filter(lit(true)).expect("a filter").limit(0, Some(3)).expect("a limit"),
+            rows().distinct().expect("distinct").limit(0, Some(3)).expect("a limit"),
+            rows(),
+        ] {
+            assert!(!shape(other).reads_few_rows);
+        }
     }
 }

@@ -65,8 +65,9 @@ impl TableProvider for TableWithin {
         self.inner.schema()
     }
 
+    // It has filters of its own, which a plan does not show.
     fn table_type(&self) -> TableType {
-        self.inner.table_type()
+        TableType::View
     }
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {

@@ -143,16 +143,16 @@ pub fn set_recommendation(properties: &mut Value, name: &str, is_enabled: bool) 
         let given = item.as_object().and_then(|item| member(item, "recommendationType")).and_then(Value::as_str);
         given.is_some_and(|given| given.eq_ignore_ascii_case(name))
     };
-    match all.as_array_mut().into_iter().flatten().find(is_it) {
-        Some(item) => {
-            let key = item.as_object().and_then(|item| item.keys().find(|key| key.eq_ignore_ascii_case("status")));
-            let key = key.cloned().unwrap_or_else(|| "status".to_owned());
-            item[key] = status;
-        }
-        None => {
-            let item = json!({ "recommendationType": name, "status": status });
-            all.as_array_mut().into_iter().for_each(|all| all.push(item.clone()));
-        }
+    let mut is_there = false;
+    for item in all.as_array_mut().into_iter().flatten().filter(is_it) {
+        let key = item.as_object().and_then(|item| item.keys().find(|key| key.eq_ignore_ascii_case("status")));
+        let key = key.cloned().unwrap_or_else(|| "status".to_owned());
+        item[key] = status.clone();
+        is_there = true;
+    }
+    if !is_there {
+        let item = json!({ "recommendationType": name, "status": status });
+        all.as_array_mut().into_iter().for_each(|all| all.push(item.clone()));
     }
 }
 

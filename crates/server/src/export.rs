@@ -15,6 +15,7 @@ use engine::Caller;
 use futures::StreamExt;
 use serde::Deserialize;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -28,6 +29,9 @@ const TIMEOUT: Duration = Duration::from_secs(60 * 60);
 #[serde(deny_unknown_fields)]
 pub(crate) struct Request {
     csl: String,
+    /// As of Kusto's queries; a span of time is taken from it.
+    #[serde(default)]
+    properties: serde_json::Value,
 }
 
 type Part = Result<Bytes, Failed>;
@@ -40,7 +44,11 @@ pub(crate) async fn export(
 ) -> Result<Response, AzureError> {
     let caller = requester.may(QUERY, &services.directory.workspace(&database).to_string())?;
     let request: Request = body.read()?;
-    let catalog = services.catalog_for(caller);
+    let given = Properties::read(&request.properties).map_err(|option| {
+        let message = format!("the value of the request option '{option}' cannot be read");
+        AzureError::bad_request("InvalidParameter", message)
+    })?;
+    let catalog = given.scope.apply(services.catalog_for(caller));
     if !catalog.has_database(&database) {
         return Err(workspace::Error::NoDatabase(database).into());
     }
@@ -57,9 +65,16 @@ pub(crate) async fn export(
     running.spawn(async move {
         let _turn = turn;
         let sink = parts.clone();
+        let has_begun = Arc::new(AtomicBool::new(false));
         let write = move |mut rows: engine::Rows, _| {
-            let sink = sink.clone();
+            let (sink, has_begun) = (sink.clone(), has_begun.clone());
             async move {
+                // A file holds one table.
+                if has_begun.swap(true, Ordering::Relaxed) {
+                    return Err(engine::Error::Run(
+                        "the query has more than one result; export one of them".to_owned(),
+                    ));
+                }
                 let failed = |error: workspace::Error| engine::Error::Run(error.to_string());
                 let mut writer = ParquetWriter::new(rows.columns.clone()).map_err(failed)?;
                 while let Some(batch) = rows.next().await? {

@@ -90,6 +90,8 @@ pub struct Bounds {
     live_readers: Arc<Semaphore>,
     /// So many exports at once.
     exports: Arc<Semaphore>,
+    /// The tests of one rule at a time.
+    rule_tests: Semaphore,
     /// One back-up at a time.
     backup: tokio::sync::Mutex<()>,
     senders: outward::Senders,
@@ -102,6 +104,7 @@ impl Default for Bounds {
             password_checks: Semaphore::new(sign_in::PASSWORD_CHECKS_MAX),
             live_readers: Arc::new(Semaphore::new(LIVE_READERS_MAX)),
             exports: Arc::new(Semaphore::new(EXPORTS_MAX)),
+            rule_tests: Semaphore::new(1),
             backup: tokio::sync::Mutex::default(),
             senders: outward::Senders::default(),
         }

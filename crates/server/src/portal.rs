@@ -1,12 +1,14 @@
 //! The portal's files, below `/ui/`. Every address of the portal that is no file begins with the same page.
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use flate2::read::GzDecoder;
 use std::io::Read;
+use std::sync::{LazyLock, OnceLock};
 
 /// Scripts come from this server alone, and none stands in a page. The editor and the components write styles into the
 /// page as it runs, and draw with images that are part of their styles.
@@ -61,11 +63,7 @@ fn serve(file: &portal::File, asked: &HeaderMap) -> Response {
     } else if takes("gzip") {
         ([(header::CONTENT_ENCODING, "gzip")], file.gzip).into_response()
     } else {
-        let mut plain = Vec::new();
-        match GzDecoder::new(file.gzip).read_to_end(&mut plain) {
-            Ok(_) => plain.into_response(),
-            Err(error) => return crate::azure_error::AzureError::internal(&error).into_response(),
-        }
+        plain(file).into_response()
     };
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(file.content_type()));
@@ -74,6 +72,22 @@ fn serve(file: &portal::File, asked: &HeaderMap) -> Response {
         headers.insert(name, HeaderValue::from_static(value));
     }
     response
+}
+
+/// The content of a file as it is. It is unpacked once, and shared by all that ask for it.
+fn plain(file: &portal::File) -> Bytes {
+    static UNPACKED: LazyLock<Vec<OnceLock<Bytes>>> =
+        LazyLock::new(|| portal::FILES.iter().map(|_| OnceLock::new()).collect());
+    let unpack = || {
+        let mut plain = Vec::new();
+        // What was packed when the program was built can be unpacked.
+        if let Err(error) = GzDecoder::new(file.gzip).read_to_end(&mut plain) {
+            tracing::error!(%error, file = file.name, "a file of the portal cannot be unpacked");
+        }
+        Bytes::from(plain)
+    };
+    let at = portal::FILES.iter().position(|known| known.name == file.name);
+    at.and_then(|at| UNPACKED.get(at)).map_or_else(unpack, |kept| kept.get_or_init(unpack).clone())
 }
 
 /// Whether one item of `Accept-Encoding`, such as `br;q=0.5`, takes a coding.

@@ -6,7 +6,7 @@
 use crate::query_log::QueryLog;
 use engine::catalog::Catalog;
 use engine::external::ExternalReader;
-use engine::within::{TIME_COLUMN, Within};
+use engine::within::Within;
 use engine::{Caller, QueryOptions, Rows, Session};
 use kql::tree::{Expr, ExprKind, Literal, Statement};
 use serde_json::Value;
@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 
 /// What a query may take when the request says nothing; the figures are Azure's.
 const TIMEOUT: Duration = Duration::from_secs(4 * 60);
@@ -63,8 +63,8 @@ pub struct Properties {
     pub caller: Caller,
 }
 
-/// The span of time that a request asks about, by a column of the tables. Source of the options: Kusto's request
-/// properties `query_datetimescope_from`, `query_datetimescope_to` and `query_datetimescope_column`.
+/// The span of time that a request asks about, by a column of the tables; without a column it asks about all rows. Source:
+/// Kusto's request properties `query_datetimescope_from`, `query_datetimescope_to` and `query_datetimescope_column`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TimeScope {
     /// Times in ticks; unbounded where nothing is said.
@@ -76,6 +76,9 @@ pub struct TimeScope {
 impl TimeScope {
     /// Takes an option that is one of these; whether it is. The error is that its value cannot be read.
     fn set(&mut self, option: &str, value: &str) -> Result<bool, String> {
+        if value.is_empty() || value == "null" {
+            return Ok(option.to_ascii_lowercase().starts_with("query_datetimescope_"));
+        }
         let moment = || {
             let bare = value.strip_prefix("datetime(").and_then(|rest| rest.strip_suffix(')')).unwrap_or(value);
             kql::datetime::parse(bare.trim()).map(Some).ok_or_else(|| option.to_owned())
@@ -83,7 +86,7 @@ impl TimeScope {
         match option.to_ascii_lowercase().as_str() {
             "query_datetimescope_from" => self.from = moment()?,
             "query_datetimescope_to" => self.to = moment()?,
-            "query_datetimescope_column" => self.column = Some(value.to_owned()).filter(|name| !name.is_empty()),
+            "query_datetimescope_column" => self.column = Some(value.to_owned()),
             _ => return Ok(false),
         }
         Ok(true)
@@ -91,12 +94,14 @@ impl TimeScope {
 
     /// The catalog as the request sees it.
     pub fn apply(&self, catalog: Arc<dyn Catalog>) -> Arc<dyn Catalog> {
-        if self.from.is_none() && self.to.is_none() {
-            return catalog;
-        }
+        let Some(column) = self.column.clone().filter(|_| self.is_bounded()) else { return catalog };
         let span = (self.from.unwrap_or(0), self.to.unwrap_or(kql::datetime::MAX_TICKS));
-        let column = self.column.clone().unwrap_or_else(|| TIME_COLUMN.to_owned());
         Arc::new(Within { inner: catalog, column, span })
+    }
+
+    /// Whether some rows are not asked about.
+    pub fn is_bounded(&self) -> bool {
+        self.column.is_some() && (self.from.is_some() || self.to.is_some())
     }
 }
 
@@ -226,6 +231,11 @@ impl Queries {
         Queries { session, runtime, external, log: Arc::default() }
     }
 
+    /// Does something else that takes a processor for a while, on the threads of queries.
+    pub(crate) fn spawn<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
+        self.runtime.spawn(work)
+    }
+
     /// Runs `text` and makes a `T` of the rows of each result, with whatever else `finish` says of them. What is still
     /// running when this future is dropped, ends.
     pub async fn run<T, F, R>(
@@ -343,6 +353,9 @@ mod tests {
         let scope = read.expect("properties").scope;
         assert_eq!(scope.to.zip(scope.from).map(|(to, from)| to - from), Some(kql::timespan::TICKS_PER_DAY));
         assert_eq!(scope.column.as_deref(), Some("TimeStamp"));
+        let unset =
+            Properties::read(&json!({"Options": {"query_datetimescope_to": null, "query_datetimescope_from": ""}}));
+        assert_eq!(unset.expect("properties").scope, TimeScope::default());
         Properties::read(&json!({"Options": {"query_datetimescope_to": "tomorrow"}})).expect_err("no time");
     }
 

@@ -3,7 +3,7 @@
 use crate::Failure;
 use crate::settings::{Endpoints, Instance, default_data_folder};
 use crate::telemetry::{self, LogFormat};
-use access::{Access, Kind};
+use access::Access;
 use clap::Args;
 use detect::Fleet;
 use engine::external::ExternalReader;
@@ -185,6 +185,7 @@ async fn serve(options: Options, query_threads: Handle) -> Result<(), Failure> {
         .await
         .map_err(|e| Failure::run(format!("failed to open the workspace: {e}")))?;
     tls::ensure_certificates(&data).map_err(|e| Failure::run(format!("failed to {e}")))?;
+    let is_first_start = !data.join("admin-token").exists();
     let access = Access::open(&data).await.map_err(|e| Failure::run(format!("failed to open the principals: {e}")))?;
     let instance = Instance::load_or_create(&data)?;
     let session = Session::new(Limits::default()).map_err(Failure::run)?;
@@ -263,7 +264,7 @@ async fn serve(options: Options, query_threads: Handle) -> Result<(), Failure> {
     let agent = if options.no_agent { None } else { start_agent(&data, &endpoints, &hubs.of_host("")).await };
     println!("turnstone is ready at {} and {}", endpoints.http, endpoints.https);
     if log_format == LogFormat::Text {
-        guide(&endpoints, &data, &services.access)?;
+        guide(&endpoints, &data, is_first_start.then_some(&services.access))?;
     }
 
     let ended = tokio::select! {
@@ -300,23 +301,23 @@ fn make_private(data: &Path) -> std::io::Result<()> {
     std::fs::set_permissions(data, std::fs::Permissions::from_mode(0o700))
 }
 
-/// What to try next. While there is nobody who could sign in, whoever started the program gets a link that does, once.
-fn guide(endpoints: &Endpoints, data: &Path, access: &Access) -> Result<(), Failure> {
+/// What to try next. Whoever starts the program for the first time gets a link that signs in, once; but not into the journal
+/// of a service, which others may read.
+fn guide(endpoints: &Endpoints, data: &Path, first: Option<&Access>) -> Result<(), Failure> {
     let flag = if data == default_data_folder() { String::new() } else { format!(" --data {}", data.display()) };
     eprintln!(
         "
 Portal: {}/ui/",
         endpoints.http
     );
-    let is_user = |principal: &access::Principal| matches!(principal.kind, Kind::User | Kind::OutsideUser);
-    if access.principals().iter().any(is_user) {
-        eprintln!("  signed out? `turnstone admin link{flag}` prints a link that signs you in");
-    } else {
-        let code = access.sign_in_link().map_err(|e| Failure::run(e.to_string()))?;
-        eprintln!(
-            "  sign in with this link, once and within an hour:\n  {}",
-            sign_in_address(&endpoints.http, code.reveal())
-        );
+    let is_service = std::env::var_os("JOURNAL_STREAM").is_some();
+    match first.filter(|_| !is_service) {
+        Some(access) => {
+            let code = access.sign_in_link().map_err(|e| Failure::run(e.to_string()))?;
+            let address = sign_in_address(&endpoints.http, code.reveal());
+            eprintln!("  sign in with this link, once and within an hour:\n  {address}");
+        }
+        None => eprintln!("  `turnstone admin link{flag}` prints a link that signs you in"),
     }
     eprintln!(
         "

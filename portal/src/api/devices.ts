@@ -31,6 +31,8 @@ export interface NewDevice {
 
 export interface TimelineEntry {
   time: string;
+  /** When it was stored: the day that its alert is counted on. */
+  recorded: string;
   kind: "alert" | "recommendation" | "event";
   name: string;
   title: string;

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { ApiError } from "./http";
-import { findingsOf, readFrames } from "./kusto";
+import { findingsOf, parse, readFrames } from "./kusto";
 
 const frames = [
   { FrameType: "DataSetHeader" },
@@ -26,6 +26,13 @@ it("reads results, what render asks for, statistics and why rows are missing", (
   expect(answer.tables[0]?.visualization).toEqual({ kind: "columnchart", title: "T", yColumns: ["a", "b"], form: "stacked", isLegendHidden: true, yMax: 5 });
   expect(answer.statistics).toMatchObject({ rows: 2, serverSeconds: 0.5 });
   expect(answer.failure).toBe("cut off");
+});
+
+it("reads whole numbers as they are written", () => {
+  expect(parse('[1,2.5,"9007199254740993",-9007199254740991]')).toEqual([1, 2.5, "9007199254740993", -9007199254740991]);
+  // Where the engine tells how a number was written.
+  const [long] = parse("[9007199254740993]") as unknown[];
+  expect(["9007199254740993", 9007199254740992]).toContain(long);
 });
 
 it("reads where a query is wrong", () => {

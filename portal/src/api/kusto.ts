@@ -51,9 +51,11 @@ export interface Finding {
 export interface QueryOptions {
   signal?: AbortSignal;
   /** Only rows whose TimeGenerated is within; times in ISO 8601. */
-  span?: { from: string; to: string };
+  span?: TimeScope;
   /** Told of the bytes that have come so far. */
   onProgress?: (bytes: number) => void;
+  /** Whether an answer that is not whole is one; else it is an error. */
+  allowsPartial?: boolean;
 }
 
 /** The findings that a refusal of a query carries. */
@@ -63,18 +65,34 @@ export function findingsOf(error: unknown): Finding[] {
   return Array.isArray(findings) ? (findings as Finding[]) : [];
 }
 
+export interface TimeScope {
+  from: string;
+  to: string;
+}
+
+/** What a request says of the rows that it asks about. */
+function propertiesOf(span: TimeScope | undefined) {
+  if (!span) return { Options: {} };
+  return { Options: { query_datetimescope_column: "TimeGenerated", query_datetimescope_from: span.from, query_datetimescope_to: span.to } };
+}
+
+/** The rows of a query as a Parquet file. */
+export async function exportParquet(database: string, text: string, span: TimeScope | undefined): Promise<Blob> {
+  const path = `/api/v1/workspaces/${encodeURIComponent(database)}/export`;
+  const response = await request("POST", path, { body: { csl: text, properties: propertiesOf(span) } });
+  return response.blob();
+}
+
 /** Runs a query in a database and reads all of its results. */
 export async function query(database: string, text: string, options: QueryOptions = {}): Promise<Answer> {
   const begun = performance.now();
-  const scope = options.span
-    ? { query_datetimescope_from: options.span.from, query_datetimescope_to: options.span.to }
-    : {};
   const response = await request("POST", "/v2/rest/query", {
-    body: { db: database, csl: text, properties: { Options: scope } },
+    body: { db: database, csl: text, properties: propertiesOf(options.span) },
     ...(options.signal ? { signal: options.signal } : {}),
   });
   const { text: body, bytes } = await readBody(response, options.onProgress);
-  const answer = readFrames(JSON.parse(body) as Frame[]);
+  const answer = readFrames(parse(body) as Frame[]);
+  if (answer.failure && !options.allowsPartial) throw new ApiError(200, "Partial", answer.failure);
   answer.statistics.bytes = bytes;
   answer.statistics.seconds = (performance.now() - begun) / 1000;
   return answer;
@@ -83,7 +101,6 @@ export async function query(database: string, text: string, options: QueryOption
 /** The first table of a query's answer as objects. */
 export async function records<T>(database: string, text: string, signal?: AbortSignal): Promise<T[]> {
   const answer = await query(database, text, signal ? { signal } : {});
-  if (answer.failure) throw new ApiError(200, "Partial", answer.failure);
   const table = answer.tables[0];
   return table ? (table.rows.map((row) => toRecord(table.columns, row)) as T[]) : [];
 }
@@ -101,6 +118,15 @@ export async function command(database: string, text: string, signal?: AbortSign
   const first = ((await response.json()) as Given).Tables[0];
   const columns = first?.Columns.map((column) => ({ name: column.ColumnName, type: column.ColumnType })) ?? [];
   return { name: first?.TableName ?? "", columns, rows: first?.Rows ?? [] };
+}
+
+/** JSON whose whole numbers beyond what a number of JavaScript holds stay as they are written, as texts. */
+export function parse(text: string): unknown {
+  if (!/[-:[,]\d{16,}/.test(text)) return JSON.parse(text);
+  type Reviver = (this: unknown, key: string, value: unknown, context?: { source?: string }) => unknown;
+  const exact: Reviver = (_, value, context) =>
+    typeof value === "number" && !Number.isSafeInteger(value) && /^-?\d+$/.test(context?.source ?? "") ? context?.source : value;
+  return JSON.parse(text, exact as (key: string, value: unknown) => unknown);
 }
 
 async function readBody(response: Response, onProgress?: (bytes: number) => void): Promise<{ text: string; bytes: number }> {

@@ -79,11 +79,11 @@ export function workspacesPath(subscription: string): string {
 }
 
 /** Reads the solutions that the caller may see. `wanted` is the id of the one to look at. */
-export async function loadScope(wanted: string | null, signal?: AbortSignal): Promise<Scope | undefined> {
+export async function loadScope(wanted: string | null, signal?: AbortSignal): Promise<Scope | null> {
   const settings = await getJson<Settings>("/api/v1/settings", signal);
   const solutions = await getAll<Solution>(solutionsPath(settings.subscriptionId), signal);
   const solution = solutions.find((one) => one.id === wanted) ?? solutions[0];
-  if (!solution) return undefined;
+  if (!solution) return null;
   const { workspace, iotHubs } = solution.properties;
   return { settings, solutions, solution, database: workspace ? nameIn(workspace) : settings.defaultWorkspace, hubs: iotHubs };
 }

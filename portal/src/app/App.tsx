@@ -1,15 +1,18 @@
 /** The portal: who is it, what do they look at, and which page. */
 
 import { FluentProvider, webDarkTheme, webLightTheme } from "@fluentui/react-components";
-import { lazy, Suspense, useCallback, useEffect, useMemo, useState } from "react";
-import { Route, Router, Switch } from "wouter";
+import { lazy, Suspense, useCallback, useEffect, useMemo, useState, type ReactNode } from "react";
+import { Route, Router, Switch, useLocation } from "wouter";
 import { ApiError, getJson, send, SIGNED_OUT } from "../api/http";
 import { loadScope } from "../api/scope";
 import { Failure, Loading } from "../components/states";
 import { OverviewPage } from "../pages/overview/OverviewPage";
+import { ErrorBoundary } from "../components/ErrorBoundary";
+import { BASE } from "./base";
 import { LiveProvider } from "./live";
 import { PreferencesProvider, usePreferences } from "./preferences";
 import { Session, SessionContext } from "./session";
+import { hasLinkCode } from "./signInLink";
 import { Shell } from "./Shell";
 import { useData } from "./useData";
 
@@ -25,7 +28,6 @@ const WorkbookPage = lazy(() => import("../pages/workbooks/WorkbookPage"));
 const SettingsPage = lazy(() => import("../pages/settings/SettingsPage"));
 const OnboardingPage = lazy(() => import("../pages/OnboardingPage"));
 
-const BASE = "/ui";
 const SOLUTION_KEY = "turnstone-solution";
 
 export function App() {
@@ -65,12 +67,18 @@ function Gate() {
     window.addEventListener(SIGNED_OUT, reload);
     return () => window.removeEventListener(SIGNED_OUT, reload);
   }, [reload]);
+  // A link signs in whoever opens it, though somebody else may be.
+  const [hasLink, setHasLink] = useState(hasLinkCode);
   if (session.error) return <Failure error={session.error} retry={reload} />;
   if (session.value === undefined) return <Loading />;
-  if (session.value === null) {
+  if (session.value === null || hasLink) {
+    const signedIn = () => {
+      setHasLink(false);
+      reload();
+    };
     return (
       <Suspense fallback={<Loading />}>
-        <SignInPage onSignedIn={reload} />
+        <SignInPage onSignedIn={signedIn} />
       </Suspense>
     );
   }
@@ -92,15 +100,16 @@ function SignedIn({ session, onSignedOut }: { session: Session; onSignedOut(): v
     () => scope.value && { session, scope: scope.value, choose, reloadScope: scope.reload, signOut },
     [session, scope.value, choose, scope.reload, signOut],
   );
-  if (scope.error) return <Failure error={scope.error} retry={scope.reload} />;
-  if (!known && scope.isLoading) return <Loading />;
+  if (scope.error instanceof ApiError && scope.error.isForbidden) return <NothingToSee name={session.principal.displayName} signOut={signOut} />;
+  if (scope.error) return <Failure error={scope.error} retry={scope.reload} action={{ label: "Sign out", run: () => void signOut() }} />;
+  if (scope.value === undefined) return <Loading />;
   if (!known) return <NothingToSee name={session.principal.displayName} signOut={signOut} />;
   return (
     <SessionContext value={known}>
       <LiveProvider>
         <Shell>
-          <Suspense fallback={<Loading />}>
-            <Switch>
+          <Suspense fallback={<Loading />} key={known.scope.solution.id}>
+            <Bounded>
               <Route path="/" component={OverviewPage} />
               <Route path="/alerts" component={AlertsPage} />
               <Route path="/alerts/:type/:day" component={AlertsPage} />
@@ -117,11 +126,21 @@ function SignedIn({ session, onSignedOut }: { session: Session; onSignedOut(): v
               <Route>
                 <Failure error={new ApiError(404, "NotFound", "There is no page at this address.")} />
               </Route>
-            </Switch>
+            </Bounded>
           </Suspense>
         </Shell>
       </LiveProvider>
     </SessionContext>
+  );
+}
+
+/** The page of the address; when one breaks, the others can still be gone to. */
+function Bounded({ children }: { children: ReactNode }) {
+  const [location] = useLocation();
+  return (
+    <ErrorBoundary place={location}>
+      <Switch>{children}</Switch>
+    </ErrorBoundary>
   );
 }
 

@@ -119,7 +119,15 @@ export function Shell({ children }: { children: ReactNode }) {
   }, [current, location]);
   return (
     <div className={styles.shell}>
-      <a className="skip-link" href="#content" onClick={() => main.current?.focus()}>
+      <a
+        className="skip-link"
+        href="#content"
+        onClick={(event) => {
+          // The fragment is the page's own.
+          event.preventDefault();
+          main.current?.focus();
+        }}
+      >
         Skip to the content
       </a>
       <header className={styles.header}>

@@ -1,50 +1,71 @@
 /** What a page shows of the server: read when it opens, read again when it is told to. */
 
 import { useCallback, useEffect, useRef, useState } from "react";
+import { useLive } from "./live";
 
 export interface Data<T> {
+  /** Nothing until it has come. */
   value: T | undefined;
   error: unknown;
-  isLoading: boolean;
   reload(): void;
 }
 
+interface State<T> {
+  key: string | null;
+  value: T | undefined;
+  error: unknown;
+}
+
 /**
- * Reads with `read` whenever `key` changes. What was read before stays until the new has come; what comes too late is
- * passed over. Nothing is read while `key` is null.
+ * Reads with `read` whenever `key` changes; what comes too late is passed over. What was read stays while it is read again
+ * for the same key. Nothing is read while `key` is null.
  */
 export function useData<T>(key: string | null, read: (signal: AbortSignal) => Promise<T>): Data<T> {
-  const [state, setState] = useState<{ key: string | null; value: T | undefined; error: unknown; isLoading: boolean }>({
-    key: null,
-    value: undefined,
-    error: undefined,
-    isLoading: key !== null,
-  });
+  const [state, setState] = useState<State<T>>({ key: null, value: undefined, error: undefined });
   const [turn, setTurn] = useState(0);
   const latest = useRef(read);
   latest.current = read;
+  // Somebody who wants it again while it is on its way gets it after that: else a stream of such wishes would let none arrive.
+  const isReading = useRef(false);
+  const wantsAgain = useRef(false);
   useEffect(() => {
     if (key === null) return;
     const abort = new AbortController();
-    setState((before) => ({ ...before, isLoading: true }));
+    isReading.current = true;
+    const settle = (next: (before: State<T>) => State<T>) => {
+      if (abort.signal.aborted) return;
+      isReading.current = false;
+      setState(next);
+      if (wantsAgain.current) {
+        wantsAgain.current = false;
+        setTurn((before) => before + 1);
+      }
+    };
     latest.current(abort.signal).then(
-      (value) => {
-        if (!abort.signal.aborted) setState({ key, value, error: undefined, isLoading: false });
-      },
-      (error: unknown) => {
-        if (!abort.signal.aborted) {
-          setState((before) => ({ key, value: before.key === key ? before.value : undefined, error, isLoading: false }));
-        }
-      },
+      (value) => settle(() => ({ key, value, error: undefined })),
+      (error: unknown) => settle((before) => ({ key, value: before.key === key ? before.value : undefined, error })),
     );
-    return () => abort.abort();
+    return () => {
+      abort.abort();
+      isReading.current = false;
+      wantsAgain.current = false;
+    };
   }, [key, turn]);
-  const reload = useCallback(() => setTurn((before) => before + 1), []);
+  const reload = useCallback(() => {
+    if (isReading.current) wantsAgain.current = true;
+    else setTurn((before) => before + 1);
+  }, []);
   const isCurrent = state.key === key;
-  return {
-    value: state.value,
-    error: isCurrent ? state.error : undefined,
-    isLoading: key !== null && (state.isLoading || !isCurrent),
-    reload,
-  };
+  return { value: isCurrent ? state.value : undefined, error: isCurrent ? state.error : undefined, reload };
+}
+
+/** Reads again with every new alert, or burst of them. */
+export function useLiveReload(reload: () => void): void {
+  const { count } = useLive();
+  const seen = useRef(count);
+  useEffect(() => {
+    if (count === seen.current) return;
+    seen.current = count;
+    reload();
+  }, [count, reload]);
 }

@@ -4,7 +4,7 @@ import { Dropdown, Input, makeStyles, Option } from "@fluentui/react-components"
 import { DismissRegular, SearchRegular } from "@fluentui/react-icons";
 import { Button } from "@fluentui/react-components";
 import { useEffect, useState, type ReactNode } from "react";
-import { readSpan, SPANS, type Span, writeSpan } from "../model/time";
+import { readSpan, SPANS, spanLength, type Span, writeSpan } from "../model/time";
 import { usePreferences } from "../app/preferences";
 
 const useStyles = makeStyles({
@@ -115,6 +115,7 @@ export function FilterChip({ label, onRemove }: { label: string; onRemove(): voi
 }
 
 const BETWEEN = "between";
+const [FIRST_YEAR, LAST_YEAR] = [1970, 9998];
 
 interface SpanChoiceProps {
   span: Span;
@@ -129,9 +130,14 @@ export function SpanChoice({ span, onChange }: SpanChoiceProps) {
   const options = [...SPANS.map(({ key, label }) => ({ key, label })), { key: BETWEEN, label: "Between two times" }];
   const choose = (key: string) => {
     if (key !== BETWEEN) return onChange(readSpan(key));
+    if (between) return;
     const now = Date.now();
-    const length = "from" in span ? 0 : span.lastMilliseconds;
-    onChange({ from: new Date(now - length).toISOString(), to: new Date(now).toISOString() });
+    onChange({ from: new Date(now - spanLength(span)).toISOString(), to: new Date(now).toISOString() });
+  };
+  // A field has a time at every key; it is taken when the person is done with it.
+  const take = (name: "from" | "to", text: string) => {
+    const read = readField(text, zone);
+    if (between && read && read !== between[name]) onChange({ ...between, [name]: read });
   };
   const moment = (name: "from" | "to", label: string) =>
     between && (
@@ -139,11 +145,10 @@ export function SpanChoice({ span, onChange }: SpanChoiceProps) {
         type="datetime-local"
         aria-label={`${label}, ${zone === "utc" ? "UTC" : "local time"}`}
         step={60}
-        value={fieldText(between[name], zone)}
-        onChange={(_, { value }) => {
-          const read = readField(value, zone);
-          if (read) onChange({ ...between, [name]: read });
-        }}
+        key={`${between[name]} ${zone}`}
+        defaultValue={fieldText(between[name], zone)}
+        onBlur={(event) => take(name, event.currentTarget.value)}
+        onKeyDown={(event) => event.key === "Enter" && take(name, event.currentTarget.value)}
       />
     );
   return (
@@ -167,5 +172,6 @@ function fieldText(iso: string, zone: "utc" | "local"): string {
 
 function readField(text: string, zone: "utc" | "local"): string | undefined {
   const time = new Date(zone === "utc" ? `${text}Z` : text);
-  return Number.isNaN(time.getTime()) ? undefined : time.toISOString();
+  const isTime = !Number.isNaN(time.getTime()) && time.getUTCFullYear() >= FIRST_YEAR && time.getUTCFullYear() <= LAST_YEAR;
+  return isTime ? time.toISOString() : undefined;
 }

@@ -162,16 +162,30 @@ export interface AlertSummary {
   Last: string;
 }
 
-/** In one request: how many, the last ten devices, and of each of these the newest alert. */
-export function alertDetailQuery(hubs: string[], type: string, day: string): string {
+const DETAILS = `project DeviceId, Count, TimeGenerated, SystemAlertId, DisplayName, Description, AlertSeverity, VendorName, ProductName, ResourceId,
+    RemediationSteps, ExtendedProperties, Entities, StartTime, EndTime, Tactics, Techniques`;
+
+/** The alert that somebody wants to see: itself, or the newest of a device. */
+export interface AskedAlert {
+  device: string;
+  alertId: string;
+}
+
+/** In one request: how many, the last ten devices with the newest alert of each, and the one that was asked for. */
+export function alertDetailQuery(hubs: string[], type: string, day: string, { device, alertId }: AskedAlert): string {
   const rows = dayRows(hubs, type, day);
+  const asked = alertId ? `SystemAlertId == ${quote(alertId)}` : `DeviceId =~ ${quote(device)}`;
   return `let alerts = ${rows};
 alerts | summarize Count = count_distinct(SystemAlertId), Devices = count_distinct(DeviceId), First = min(TimeGenerated), Last = max(TimeGenerated);
 alerts
 | summarize Count = count_distinct(SystemAlertId), arg_max(TimeGenerated, *) by DeviceId
 | top 10 by TimeGenerated desc
-| project DeviceId, Count, TimeGenerated, SystemAlertId, DisplayName, Description, AlertSeverity, VendorName, ProductName, ResourceId,
-    RemediationSteps, ExtendedProperties, Entities, StartTime, EndTime, Tactics, Techniques`;
+| ${DETAILS};
+alerts
+| where ${asked}
+| top 1 by TimeGenerated desc
+| extend Count = 1
+| ${DETAILS}`;
 }
 
 /** The newest alert of a device among those of a type and day. */

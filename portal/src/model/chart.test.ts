@@ -35,14 +35,14 @@ describe("plot", () => {
 
 it("stacks columns over time, and what render asks to stack", () => {
   const plotted = plot(table, "columnchart", undefined) as Plotted;
-  const series = (form?: string) => (chartOption(plotted, "columnchart", form ? { kind: "columnchart", form } : undefined).series as { stack?: string }[])[0];
+  const series = (form?: string) => (chartOption(plotted, "columnchart", form ? { kind: "columnchart", form } : undefined, "utc").series as { stack?: string }[])[0];
   expect(series()?.stack).toBe("all");
   expect(series("unstacked")?.stack).toBeUndefined();
 });
 
 it("sums the slices of a pie", () => {
   const plotted = plot(table, "piechart", undefined) as Plotted;
-  const [pie] = chartOption(plotted, "piechart", undefined).series as { data: { name: string; value: number }[] }[];
+  const [pie] = chartOption(plotted, "piechart", undefined, "utc").series as { data: { name: string; value: number }[] }[];
   expect(pie?.data).toMatchObject([{ name: "High", value: 4 }, { name: "Low", value: 2 }]);
 });
 

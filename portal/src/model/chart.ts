@@ -3,6 +3,7 @@
 import type { Column, Row, Table, Visualization } from "../api/kusto";
 import { SEVERITY_COLORS } from "./colors";
 import { cellText } from "./sorting";
+import { formatTime, type Zone } from "./time";
 
 export const CHARTS = {
   timechart: "Lines over time",
@@ -94,12 +95,12 @@ function colored(name: string): { itemStyle?: { color: string } } {
 }
 
 /** A moment without what is zero at its end: `2026-03-02`, `2026-03-02 10:00`. */
-function shortTime(text: string): string {
-  return text.replace("T", " ").replace(/\.?0*Z$/, "").replace(/(\d\d:\d\d):00$/, "$1").replace(/ 00:00$/, "");
+function shortTime(text: string, zone: Zone): string {
+  return formatTime(text, zone).replace(/:00$/, "").replace(/ 00:00$/, "");
 }
 
 /** The option of ECharts that draws it. */
-export function chartOption(plotted: Plotted, kind: ChartKind, visualization: Visualization | undefined): Record<string, unknown> {
+export function chartOption(plotted: Plotted, kind: ChartKind, visualization: Visualization | undefined, zone: Zone): Record<string, unknown> {
   const { xColumn, series, isTime, isNumeric } = plotted;
   const form = visualization?.form ?? (visualization?.kind === "stackedareachart" ? "stacked" : "");
   const isStacked = form.startsWith("stacked") || (form === "" && (kind === "columnchart" || kind === "barchart") && series.length > 1 && isTime);
@@ -121,7 +122,7 @@ export function chartOption(plotted: Plotted, kind: ChartKind, visualization: Vi
   const categories = isCategory ? [...new Set(series.flatMap((one) => one.points.map(([x]) => String(x ?? ""))))] : [];
   if (isTime) categories.sort();
   const xAxis = { name: visualization?.xTitle ?? xColumn.name, nameLocation: "middle", nameGap: 26 };
-  const base = isCategory ? { ...xAxis, type: "category", data: isTime ? categories.map(shortTime) : categories } : { ...xAxis, type: isTime ? "time" : "value", scale: true };
+  const base = isCategory ? { ...xAxis, type: "category", data: isTime ? categories.map((time) => shortTime(time, zone)) : categories } : { ...xAxis, type: isTime ? "time" : "value", scale: true };
   const values = {
     type: "value",
     name: visualization?.yTitle,
@@ -145,6 +146,7 @@ export function chartOption(plotted: Plotted, kind: ChartKind, visualization: Vi
   const hasLegend = !visualization?.isLegendHidden && (series.length > 1 || series[0]?.name !== xColumn.name);
   return {
     ...title,
+    useUTC: zone === "utc",
     grid: { left: isSideways ? 160 : 64, right: 24, top: hasLegend ? 56 : 32, bottom: 48 },
     tooltip: { trigger: kind === "scatterchart" ? "item" : "axis" },
     ...(hasLegend ? { legend: { type: "plain", top: visualization?.title ? 22 : 0 } } : {}),

@@ -9,7 +9,7 @@ export interface RawEvent {
   EventDetails: string;
 }
 
-/** The events of a device around a moment, the oldest first. */
+/** The events of a device nearest to a moment, the oldest first. */
 export function neighboursQuery(hub: string, device: string, time: string, minutes: number): string {
   const at = Date.parse(time);
   const from = new Date(at - minutes * 60_000);
@@ -20,7 +20,9 @@ export function neighboursQuery(hub: string, device: string, time: string, minut
 | where TimeGenerated between (${moment(from)} .. ${moment(arrived)}) and TimeStamp between (${moment(from)} .. ${moment(to)})
 | where AssociatedResourceId =~ ${quote(hub)} and DeviceId == ${quote(device)} and not(IsEmpty)
 | where RawEventName in ("Process", "ProcessCreate", "ProcessTerminate", "Login", "ConnectionCreate", "NetworkActivity", "FileSystem", "Peripheral")
-| top 500 by TimeStamp asc
+| extend Distance = abs(TimeStamp - ${moment(new Date(at))})
+| top 500 by Distance asc
+| sort by TimeStamp asc
 | project TimeStamp, RawEventName, IoTRawEventId, EventDetails`;
 }
 

@@ -43,6 +43,9 @@ it("gives every day its count, zero where there was nothing", () => {
   expect(days).toEqual(["2026-03-01", "2026-03-02", "2026-03-03"]);
   expect(series.get("High")).toEqual([0, 3, 0]);
   expect(series.has("Informational")).toBe(false);
+  const long = daySeries([{ Day: "2020-01-01T00:00:00Z", AlertSeverity: "Low", Count: 2 }], { from: "0001-01-01T00:00:00Z", to: "2026-01-01T00:00:00Z" }, now);
+  expect(long.days.length).toBeLessThanOrEqual(121);
+  expect(long.series.get("Low")?.reduce((sum, count) => sum + count)).toBe(2);
 });
 
 it("orders nulls first, and numbers as numbers", () => {

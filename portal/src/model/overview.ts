@@ -32,19 +32,31 @@ export interface DayCount {
   Count: number;
 }
 
+/** A plot has no more columns than this; of longer spans each column is of several days. */
+const COLUMNS_MAX = 120;
+
+export interface DaySeries {
+  /** The first day of each column. */
+  days: string[];
+  series: Map<string, number[]>;
+  /** Days that a column is of. */
+  stepDays: number;
+}
+
 /** The counts of each severity, day by day, with a zero for a day without alerts. */
-export function daySeries(rows: DayCount[], span: Span, now: number): { days: string[]; series: Map<string, number[]> } {
+export function daySeries(rows: DayCount[], span: Span, now: number): DaySeries {
   const end = "to" in span ? Date.parse(span.to) : now;
   const first = new Date(end - spanLength(span)).toISOString().slice(0, 10);
   const days: string[] = [];
-  for (let day = Date.parse(`${first}T00:00:00Z`); day <= end; day += DAY) days.push(new Date(day).toISOString().slice(0, 10));
-  const places = new Map(days.map((day, place) => [day, place]));
+  const begin = Date.parse(`${first}T00:00:00Z`);
+  const stepDays = Math.max(1, Math.ceil((end - begin) / DAY / COLUMNS_MAX));
+  for (let day = begin; day <= end; day += stepDays * DAY) days.push(new Date(day).toISOString().slice(0, 10));
   const series = new Map<string, number[]>(SEVERITIES.map((severity) => [severity, days.map(() => 0)]));
   for (const row of rows) {
-    const place = places.get(row.Day.slice(0, 10));
+    const place = Math.floor((Date.parse(row.Day) - begin) / (stepDays * DAY));
     const counts = series.get(row.AlertSeverity);
-    if (place !== undefined && counts) counts[place] = (counts[place] ?? 0) + row.Count;
+    if (counts && place >= 0 && place < days.length) counts[place] = (counts[place] ?? 0) + row.Count;
   }
   for (const [severity, counts] of series) if (severity === "Informational" && counts.every((count) => count === 0)) series.delete(severity);
-  return { days, series };
+  return { days, series, stepDays };
 }

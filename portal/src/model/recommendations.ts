@@ -39,12 +39,13 @@ export interface RecommendationGroup {
   Last: string;
 }
 
-/** Where each recommendation stands now, for each device. */
+/** Where each recommendation stands now, for each device, and since when: what is active is written again each day. */
 export function currentRows(hubs: string[], names?: string): string {
   const ofName = names ? ` and RecommendationName =~ ${quote(names)}` : "";
   return `SecurityRecommendation
 | where AssessedResourceId in~ ${quoteAll(hubs)}${ofName}
-| summarize arg_max(TimeGenerated, *) by RecommendationName, AssessedResourceId, DeviceId`;
+| summarize arg_max(TimeGenerated, *) by RecommendationName, AssessedResourceId, DeviceId
+| extend Since = coalesce(iff(RecommendationState == "Active", DiscoveredTimeUTC, ResolvedTimeUTC), TimeGenerated)`;
 }
 
 export function recommendationListQuery(hubs: string[], filter: RecommendationFilter): string {
@@ -57,7 +58,7 @@ export function recommendationListQuery(hubs: string[], filter: RecommendationFi
     text += `\n| where ${columns.map((column) => `${column} contains ${quote(filter.text)}`).join(" or ")}`;
   }
   return `${text}
-| summarize Devices = count(), Last = max(TimeGenerated), arg_max(TimeGenerated, RecommendationDisplayName, RecommendationSeverity, Description)
+| summarize Devices = count(), Last = max(Since), arg_max(TimeGenerated, RecommendationDisplayName, RecommendationSeverity, Description)
     by RecommendationName, RecommendationState
 | project-away TimeGenerated
 | sort by Devices desc, RecommendationName asc`;
@@ -70,6 +71,8 @@ export interface DeviceRecommendation {
   RecommendationSeverity: string;
   RecommendationState: string;
   Description: string;
+  /** When it came to be in its state. */
+  Since: string;
   TimeGenerated: string;
   DiscoveredTimeUTC: string | null;
   AssessedResourceId: string;
@@ -77,27 +80,29 @@ export interface DeviceRecommendation {
 }
 
 const OF_DEVICE = `project DeviceId, RecommendationName, RecommendationDisplayName, RecommendationSeverity, RecommendationState, Description,
-    TimeGenerated, DiscoveredTimeUTC, AssessedResourceId, RecommendationAdditionalData`;
+    Since, TimeGenerated, DiscoveredTimeUTC, AssessedResourceId, RecommendationAdditionalData`;
 
 /** Every device that a recommendation was raised for, and where it stands; those that need something first. */
 export function recommendationDevicesQuery(hubs: string[], name: string): string {
   return `${currentRows(hubs, name)}
-| sort by RecommendationState asc, TimeGenerated desc
+| sort by RecommendationState asc, Since desc
 | take 10000
 | ${OF_DEVICE}`;
 }
 
 /** The recommendations of one device. */
 export function deviceRecommendationsQuery(hubs: string[], device: string): string {
-  return `${currentRows(hubs)}\n| where DeviceId == ${quote(device)}\n| sort by RecommendationState asc, TimeGenerated desc\n| ${OF_DEVICE}`;
+  return `${currentRows(hubs)}\n| where DeviceId == ${quote(device)}\n| sort by RecommendationState asc, Since desc\n| ${OF_DEVICE}`;
 }
 
 /** How a recommendation has changed for a device, the newest change first. */
 export function historyQuery(hubs: string[], name: string, device: string): string {
   return `SecurityRecommendation
 | where AssessedResourceId in~ ${quoteAll(hubs)} and RecommendationName =~ ${quote(name)} and DeviceId == ${quote(device)}
+| sort by TimeGenerated asc
+| where RecommendationState != prev(RecommendationState)
 | top 200 by TimeGenerated desc
-| ${OF_DEVICE}`;
+| project RecommendationState, TimeGenerated, RecommendationAdditionalData`;
 }
 
 /** A change of state: rows that say again what was so are one with the row that said it first. */
@@ -151,6 +156,6 @@ snapshots
 export function investigateRecommendationQuery(hubs: string[], name: string): string {
   return `${currentRows(hubs, name)}
 | where RecommendationState == "Active"
-| project DeviceId, TimeGenerated, RecommendationDisplayName, RecommendationSeverity, Description, RecommendationAdditionalData
-| sort by TimeGenerated desc`;
+| project DeviceId, Since, RecommendationDisplayName, RecommendationSeverity, Description, RecommendationAdditionalData
+| sort by Since desc`;
 }

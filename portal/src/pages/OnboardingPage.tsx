@@ -4,7 +4,7 @@ import { Button, Field, Input, makeStyles, Spinner, Text, tokens } from "@fluent
 import { CheckmarkCircleFilled, CopyRegular } from "@fluentui/react-icons";
 import { useEffect, useState, type FormEvent } from "react";
 import { createDevice, loadDevices, type NewDevice } from "../api/devices";
-import { ApiError } from "../api/http";
+import { ApiError, request } from "../api/http";
 import { nameIn } from "../api/scope";
 import { useSession } from "../app/session";
 import { Choice } from "../components/filters";
@@ -49,8 +49,8 @@ export default function OnboardingPage() {
     event.preventDefault();
     setProblem("");
     try {
-      const device = await createDevice(hub, name);
-      setMade({ device, hub, authority: await readAuthority() });
+      const authority = await readAuthority();
+      setMade({ device: await createDevice(hub, name), hub, authority });
     } catch (error) {
       setProblem(error instanceof ApiError && error.status === 409 ? `There is a device '${name}' already. Choose another name.` : messageOf(error));
     }
@@ -88,8 +88,12 @@ export default function OnboardingPage() {
 
 /** The authority that the server's certificate is of, where it is the server's own. */
 async function readAuthority(): Promise<string> {
-  const response = await fetch("/api/v1/ca.pem");
-  return response.ok ? response.text() : "";
+  try {
+    return await (await request("GET", "/api/v1/ca.pem", { headers: { Accept: "*/*" } })).text();
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 404) return "";
+    throw error;
+  }
 }
 
 function Install({ made }: { made: Made }) {

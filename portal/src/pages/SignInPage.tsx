@@ -3,6 +3,7 @@
 import { Button, Field, Input, makeStyles, Text, tokens } from "@fluentui/react-components";
 import { useEffect, useState, type FormEvent } from "react";
 import { ApiError, getJson, send } from "../api/http";
+import { takeLinkCode } from "../app/signInLink";
 import { useData } from "../app/useData";
 import { messageOf } from "../components/states";
 
@@ -22,14 +23,6 @@ const useStyles = makeStyles({
   title: { margin: 0, display: "flex", alignItems: "center", gap: "10px", fontSize: tokens.fontSizeBase600 },
   code: { fontFamily: tokens.fontFamilyMonospace },
 });
-
-/** The code of a one-time link stands in the fragment, which is sent to no server and kept in no log. */
-function takeLinkCode(): string | undefined {
-  if (!location.pathname.endsWith("/sign-in") || !location.hash.startsWith("#code=")) return undefined;
-  const code = decodeURIComponent(location.hash.slice("#code=".length));
-  history.replaceState(null, "", "/ui/");
-  return code;
-}
 
 export default function SignInPage({ onSignedIn }: { onSignedIn(): void }) {
   const styles = useStyles();

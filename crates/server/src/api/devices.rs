@@ -87,6 +87,7 @@ let events = SecurityIoTRawEvent
     | where AssociatedResourceId =~ hub and DeviceId in (devices)
     | summarize FirstSeen = min(TimeGenerated), LastEvent = max(TimeGenerated) by DeviceId;
 let information = SecurityIoTRawEvent
+    | where TimeGenerated > ago(90d)
     | where AssociatedResourceId =~ hub and RawEventName == 'SystemInformation' and DeviceId in (devices)
     | summarize arg_max(TimeGenerated, EventDetails, AgentVersion) by DeviceId
     | project DeviceId, InformationTime = TimeGenerated, Information = EventDetails, AgentVersion;
@@ -101,19 +102,27 @@ fn by_device(rows: &[Row]) -> HashMap<&str, &Row> {
     rows.iter().map(|row| (row["DeviceId"].as_str().unwrap_or_default(), row)).collect()
 }
 
-/// Adds what is known of a device: by the rows that the workspace has of it, and by those of the window of detection.
+/// A text of a row; empty where there is none.
+fn text(row: Option<&Row>, name: &str) -> String {
+    row.and_then(|row| row.get(name)).and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+fn or_null(text: String) -> Value {
+    if text.is_empty() { Value::Null } else { Value::String(text) }
+}
+
+/// Adds how active a device is: by the rows that the workspace has of it, and by those of the window of detection.
 fn describe_activity(value: &mut Value, told: Option<&Row>, heard: Option<&Row>) {
-    let text = |row: Option<&Row>, name: &str| {
-        let cell = row.and_then(|row| row.get(name)).and_then(Value::as_str);
-        cell.unwrap_or_default().to_owned()
-    };
-    let or_null = |text: String| if text.is_empty() { Value::Null } else { Value::String(text) };
     let count = |name: &str| told.and_then(|row| row[name].as_u64()).unwrap_or_default();
     value["alerts"] = json!(count("Alerts"));
     value["activeRecommendations"] = json!(count("Recommendations"));
     value["firstSeenTime"] = or_null(text(told, "FirstSeen"));
     // Times of this form compare as texts.
     value["lastActivityTime"] = or_null(text(told, "LastActivity").max(text(heard, "LastActivity")));
+}
+
+/// Adds what a device last said of its system.
+fn describe_system(value: &mut Value, told: Option<&Row>, heard: Option<&Row>) {
     let newest = [told, heard].into_iter().max_by_key(|row| text(*row, "InformationTime")).flatten();
     value["systemInformation"] = serde_json::from_str(&text(newest, "Information")).unwrap_or_default();
     value["systemInformationTime"] = or_null(text(newest, "InformationTime"));
@@ -126,7 +135,9 @@ pub(super) async fn list(
     Params(asked): Params<Listed>,
 ) -> Result<Response, AzureError> {
     let (registry, scope) = OfHub { hub: asked.hub.clone() }.find(&services)?;
-    requester.may(READ_DEVICES, &scope)?;
+    let caller = requester.may(READ_DEVICES, &scope)?;
+    // What a device says of itself is the content of an event.
+    let sees_events = caller.may(access::role::READ_SECURITY, &scope);
     let search = asked.search.as_deref().unwrap_or_default().to_lowercase();
     let is_wanted = |device: &&Device| {
         device.id.to_lowercase().contains(&search)
@@ -146,7 +157,11 @@ pub(super) async fn list(
     let (told, heard) = (by_device(&told), by_device(&heard));
     let value = page.iter().map(|device| {
         let mut value = describe(device);
-        describe_activity(&mut value, told.get(device.id.as_str()).copied(), heard.get(device.id.as_str()).copied());
+        let (told, heard) = (told.get(device.id.as_str()).copied(), heard.get(device.id.as_str()).copied());
+        describe_activity(&mut value, told, heard);
+        if sees_events {
+            describe_system(&mut value, told, heard);
+        }
         value
     });
     let mut answer = json!({ "value": value.collect::<Vec<_>>() });
@@ -268,16 +283,16 @@ const EVENTS: &str =
 let alerts = SecurityAlert
     | where TimeGenerated >= begin - 1d and ResourceId =~ hub
     | where tostring(parse_json(ExtendedProperties).DeviceId) == device
-    | project Time = coalesce(StartTime, TimeGenerated), Kind = 'alert', Name = AlertType, Title = DisplayName,
+    | project Time = coalesce(StartTime, TimeGenerated), Recorded = TimeGenerated, Kind = 'alert', Name = AlertType, Title = DisplayName,
         Severity = AlertSeverity, State = Status, Details = todynamic(ExtendedProperties), Id = SystemAlertId;
 let recommendations = SecurityRecommendation
     | where TimeGenerated >= begin - 1d and AssessedResourceId =~ hub and DeviceId == device
-    | project Time = TimeGenerated, Kind = 'recommendation', Name = RecommendationName,
+    | project Time = TimeGenerated, Recorded = TimeGenerated, Kind = 'recommendation', Name = RecommendationName,
         Title = RecommendationDisplayName, Severity = RecommendationSeverity, State = RecommendationState,
         Details = RecommendationAdditionalData, Id = RecommendationId;
 let events = SecurityIoTRawEvent
     | where TimeGenerated >= begin - 1d and AssociatedResourceId =~ hub and DeviceId == device
-    | project Time = TimeStamp, Kind = 'event', Name = RawEventName, Title = RawEventName, Severity = '', State = '',
+    | project Time = TimeStamp, Recorded = TimeGenerated, Kind = 'event', Name = RawEventName, Title = RawEventName, Severity = '', State = '',
         Details = todynamic(EventDetails), Id = IoTRawEventId;
 union alerts, recommendations, events
 | where Time between (begin .. end)

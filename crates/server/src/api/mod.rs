@@ -146,7 +146,7 @@ pub(crate) fn operations() -> Vec<Operation> {
             "The rows of a query as a Parquet file.",
         )
         .by(post(export::export))
-        .body(&[("csl", "string", true)])
+        .body(&[("csl", "string", true), ("properties", "object", false)])
         .answers_as(200, "The file.", "application/vnd.apache.parquet")
         .answers(504, "The query took too long.", "Error"),
         Operation::new("get", "/api/v1/hubs", "listDeviceCounts", "Lists hubs and how many devices each has.")

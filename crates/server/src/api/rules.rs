@@ -18,7 +18,7 @@ use resources::solution::{self, Solution};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// Changes what a solution looks for.
 const WRITE_SECURITY: &str = "Microsoft.Security/iotSecuritySolutions/write";
@@ -35,22 +35,22 @@ struct Known {
     rule: Rule,
 }
 
-/// All rules, alerts first.
-fn all() -> Result<Vec<Known>, AzureError> {
-    let failed = |error: detect::Error| AzureError::internal(&error);
-    let alerts = builtin::ALERTS.iter().map(|(file, text)| {
-        let rule = detect::content::read(file, text).map(Rule::Alert);
-        Ok(Known { file, text, rule: rule.map_err(failed)? })
-    });
-    let recommendations = builtin::RECOMMENDATIONS.iter().map(|(file, text)| {
-        let rule = detect::content::read(file, text).map(Rule::Recommendation);
-        Ok(Known { file, text, rule: rule.map_err(failed)? })
-    });
-    alerts.chain(recommendations).collect()
-}
+/// All rules, alerts first. One that cannot be read keeps no server from starting, so it is told in the log alone.
+static ALL: LazyLock<Vec<Known>> = LazyLock::new(|| {
+    let known = |file: &'static str, text: &'static str, read: Result<Rule, detect::Error>| {
+        let rule = read.inspect_err(|error| tracing::error!(%error, "a rule is passed over")).ok()?;
+        Some(Known { file, text, rule })
+    };
+    let alerts = builtin::ALERTS.iter();
+    let alerts = alerts.map(|(file, text)| known(file, text, detect::content::read(file, text).map(Rule::Alert)));
+    let others = builtin::RECOMMENDATIONS.iter();
+    let others =
+        others.map(|(file, text)| known(file, text, detect::content::read(file, text).map(Rule::Recommendation)));
+    alerts.chain(others).flatten().collect()
+});
 
-fn find(id: &str) -> Result<Known, AzureError> {
-    let found = all()?.into_iter().find(|known| known.id().eq_ignore_ascii_case(id));
+fn find(id: &str) -> Result<&'static Known, AzureError> {
+    let found = ALL.iter().find(|known| known.id().eq_ignore_ascii_case(id));
     found.ok_or_else(|| AzureError::not_found("RuleNotFound", format!("there is no rule '{id}'")))
 }
 
@@ -65,13 +65,18 @@ impl Off {
     async fn of(services: &Services, id: Option<&ResourceId>) -> Result<Off, AzureError> {
         let Some(id) = id else { return Ok(Off::default()) };
         let resource = services.directory.resources.get(id).await?.ok_or_else(|| no_solution(id))?;
-        let read = Solution::read(&resource.body["properties"], &crate::management::recommendation_names());
-        let solution = read.map_err(|problem| AzureError::internal(&problem))?;
+        let solution = read(&resource.body)?;
         Ok(Off {
             alerts: services.directory.resources.marked(id, RULE_OFF).await?,
             recommendations: solution.recommendations_off.into_iter().collect(),
         })
     }
+}
+
+/// A solution that is kept.
+fn read(body: &Value) -> Result<Solution, AzureError> {
+    let read = Solution::read(&body["properties"], &crate::management::recommendation_names());
+    read.map_err(|problem| AzureError::internal(&problem))
 }
 
 fn no_solution(id: &ResourceId) -> AzureError {
@@ -154,7 +159,7 @@ pub(super) async fn list(
 ) -> Result<Response, AzureError> {
     let solution = of.check(&services, &requester)?;
     let off = Off::of(&services, solution.as_ref()).await?;
-    let value: Vec<Value> = all()?.iter().map(|known| known.described(&off)).collect();
+    let value: Vec<Value> = ALL.iter().map(|known| known.described(&off)).collect();
     Ok(Json(json!({ "value": value })).into_response())
 }
 
@@ -199,6 +204,10 @@ pub(super) async fn change(
     let resources = &services.directory.resources;
     let _changing = services.directory.changing.lock().await;
     let mut resource = resources.get(&solution).await?.ok_or_else(|| no_solution(&solution))?;
+    // What is looked for on a hub is said by who may say it of the hub.
+    for hub in read(&resource.body)?.hubs {
+        requester.also_may(WRITE_SECURITY, &hub.to_string())?;
+    }
     match &known.rule {
         Rule::Alert(rule) if change.is_enabled => resources.unmark(&solution, RULE_OFF, &rule.id).await?,
         Rule::Alert(rule) => resources.mark(&solution, RULE_OFF, &rule.id).await?,
@@ -219,7 +228,12 @@ pub(super) async fn test(
 ) -> Result<Response, AzureError> {
     requester.may_below(READ_SECURITY, &services.directory.subscription_id())?;
     let known = find(&id)?;
-    let outcomes = detect::rule_test::run(known.file, known.text).await;
+    let Ok(_turn) = services.bounds.rule_tests.try_acquire() else {
+        return Err(AzureError::busy("the tests of another rule run at this moment; try again"));
+    };
+    // Planning a rule takes a processor for a while, which must not be one that serves devices.
+    let running = services.queries.spawn(detect::rule_test::run(known.file, known.text));
+    let outcomes = running.await.map_err(|error| AzureError::internal(&error))?;
     let outcomes = outcomes.map_err(|error| AzureError::internal(&error))?;
     let shown = |outcome: detect::rule_test::Outcome| json!({ "name": outcome.test, "passed": outcome.problem.is_none(), "problem": outcome.problem });
     Ok(Json(json!({ "value": outcomes.into_iter().map(shown).collect::<Vec<_>>() })).into_response())

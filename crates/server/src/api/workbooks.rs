@@ -19,11 +19,12 @@ use std::sync::{Arc, LazyLock};
 /// The part of a workspace that workbooks are.
 const WORKBOOK: &str = "workbooks";
 const WORKBOOK_TYPE: &str = "Microsoft.OperationalInsights/workspaces/workbooks";
-const WORKBOOKS_MAX: usize = 1000;
+const WORKBOOKS_MAX: usize = 200;
 const PARAMETERS_MAX: usize = 20;
 const ITEMS_MAX: usize = 100;
 const TITLE_CHARACTERS_MAX: usize = 260;
-const TEXT_CHARACTERS_MAX: usize = 64 << 10;
+/// Of all texts of a workbook together.
+const CHARACTERS_MAX: usize = 64 << 10;
 
 /// What a workbook says.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -97,19 +98,8 @@ impl Workbook {
                 return wrong(format!("parameters[{at}].name: there are two parameters '{}'", parameter.name));
             }
         }
-        let mut texts: Vec<&str> = vec![&self.description];
-        for parameter in &self.parameters {
-            texts.extend([&parameter.label, &parameter.value].map(String::as_str));
-            texts.extend(parameter.query.as_deref());
-        }
-        for item in &self.items {
-            match item {
-                Item::Text { text } => texts.push(text),
-                Item::Query { title, query, .. } => texts.extend([title, query].map(String::as_str)),
-            }
-        }
-        match texts.iter().any(|text| text.chars().count() > TEXT_CHARACTERS_MAX) {
-            true => wrong(format!("a text has more than {TEXT_CHARACTERS_MAX} characters")),
+        match json!(self).to_string().chars().count() > CHARACTERS_MAX {
+            true => wrong(format!("the workbook has more than {CHARACTERS_MAX} characters")),
             false => Ok(()),
         }
     }
@@ -232,6 +222,7 @@ pub(super) async fn delete(
     let workspace = workspace(&services, &of)?;
     requester.may(MANAGE_WORKSPACE, &workspace.to_string())?;
     refuse_built_in(&id)?;
+    let _changing = services.directory.changing.lock().await;
     match services.directory.resources.delete(&workspace.child(WORKBOOK, &id)).await? {
         true => Ok(StatusCode::NO_CONTENT),
         false => Err(missing(&id)),

@@ -81,7 +81,7 @@ pub(super) fn all() -> Value {
         "TimelineEntry": object(
             &["time", "kind", "name"],
             &[
-                ("time", nullable("string")), ("kind", json!({ "enum": ["alert", "recommendation", "event"] })), ("name", text()),
+                ("time", nullable("string")), ("recorded", nullable("string")), ("kind", json!({ "enum": ["alert", "recommendation", "event"] })), ("name", text()),
                 ("title", text()), ("severity", text()), ("state", text()), ("details", any()), ("id", text()),
             ],
         ),

@@ -4,10 +4,12 @@ import { Button, makeStyles, Text, tokens } from "@fluentui/react-components";
 import { DismissRegular } from "@fluentui/react-icons";
 import { useState } from "react";
 import { useLocation } from "wouter";
+import { ApiError } from "../../api/http";
 import { query, toRecord, type Cell, type Table } from "../../api/kusto";
 import { usePreferences } from "../../app/preferences";
 import { useSession } from "../../app/session";
 import { useData } from "../../app/useData";
+import { ConfirmButton } from "../../components/ConfirmButton";
 import { List, type ListColumn } from "../../components/List";
 import { SeverityMark } from "../../components/marks";
 import { Facts, Section, Steps, TextLink } from "../../components/Page";
@@ -40,6 +42,8 @@ interface AlertPaneProps {
   day: string;
   /** The device to look at; the one with the newest alert where none is said. */
   device: string;
+  /** The one alert to look at, before any device's newest. */
+  alertId: string;
   isDismissed: boolean;
   onDismiss(name: string): void;
   onClose(): void;
@@ -47,26 +51,32 @@ interface AlertPaneProps {
 
 interface Detail {
   summary: AlertSummary;
+  /** The newest of each of the last ten devices. */
   devices: DeviceAlert[];
+  /** The one that was asked for. */
+  asked: DeviceAlert | undefined;
 }
 
 function rowsOf<T>(table: Table | undefined): T[] {
   return table ? (table.rows.map((row) => toRecord(table.columns, row)) as T[]) : [];
 }
 
-export function AlertPane({ type, day, device, isDismissed, onDismiss, onClose }: AlertPaneProps) {
+export function AlertPane({ type, day, device, alertId, isDismissed, onDismiss, onClose }: AlertPaneProps) {
   const styles = useStyles();
   const { scope } = useSession();
   const { time } = usePreferences();
   const [, navigate] = useLocation();
-  const [chosenDevice, setChosenDevice] = useState(device);
-  const text = alertDetailQuery(scope.hubs, type, day);
+  const [chosenDevice, setChosenDevice] = useState("");
+  const isDay = /^\d{4}-\d\d-\d\d$/.test(day) && !Number.isNaN(Date.parse(day));
+  const text = isDay ? alertDetailQuery(scope.hubs, type, day, { device, alertId }) : null;
   const detail = useData(text, async (signal): Promise<Detail | null> => {
-    const { tables } = await query(scope.database, text, { signal });
+    const { tables } = await query(scope.database, text ?? "", { signal });
     const [summary] = rowsOf<AlertSummary>(tables[0]);
     const devices = rowsOf<DeviceAlert>(tables[1]);
-    return summary && devices.length > 0 ? { summary, devices } : null;
+    const [asked] = rowsOf<DeviceAlert>(tables[2]);
+    return summary && devices.length > 0 ? { summary, devices, asked } : null;
   });
+  if (!isDay) return <Failure error={new ApiError(404, "NotFound", `'${day}' is no day: it is written as 2026-03-02.`)} action={{ label: "Close", run: onClose }} />;
   if (detail.error) return <Failure error={detail.error} retry={detail.reload} />;
   if (detail.value === undefined) return <Loading label="Reading the alert" />;
   if (detail.value === null) {
@@ -76,21 +86,34 @@ export function AlertPane({ type, day, device, isDismissed, onDismiss, onClose }
       </Empty>
     );
   }
-  const { summary, devices } = detail.value;
-  const newest = devices.find((one) => one.DeviceId === chosenDevice) ?? devices[0];
+  const { summary, devices, asked } = detail.value;
+  const newest = devices.find((one) => one.DeviceId === chosenDevice) ?? asked ?? devices[0];
   if (!newest) return null;
   const name = aggregateName(type, day);
   return (
     <article className={styles.pane} aria-label={`Alert: ${newest.DisplayName}`}>
       <div className={styles.head}>
-        <h2 className={styles.title}>{newest.DisplayName}</h2>
+        <h2 className={styles.title} tabIndex={-1} ref={focusOn}>
+          {newest.DisplayName}
+        </h2>
         <Button appearance="subtle" icon={<DismissRegular />} aria-label="Close the alert" onClick={onClose} />
       </div>
       <div className={styles.actions}>
         <Button appearance="primary" onClick={() => navigate(logsAddress(investigateAlertQuery(scope.hubs, type, day)))}>
           Investigate alerts in the workspace
         </Button>
-        {isDismissed ? <Text>Dismissed</Text> : <Button onClick={() => onDismiss(name)}>Dismiss</Button>}
+        {isDismissed ? (
+          <Text>Dismissed</Text>
+        ) : (
+          <ConfirmButton
+            question="Dismiss this alert?"
+            consequence="All alerts of this type and day leave the lists and the numbers, for good and for everybody. They stay in the workspace."
+            action="Dismiss"
+            onConfirm={() => onDismiss(name)}
+          >
+            Dismiss
+          </ConfirmButton>
+        )}
       </div>
       <Section title="General information">
         <Facts
@@ -118,7 +141,7 @@ export function AlertPane({ type, day, device, isDismissed, onDismiss, onClose }
       <Section title="Last 10 affected devices">
         <AffectedDevices devices={devices} chosen={newest.DeviceId} onChoose={setChosenDevice} />
       </Section>
-      <Section title={`The newest on ${newest.DeviceId || "this device"}`}>
+      <Section title={`${alertId && newest === asked ? "This one" : "The newest"} on ${newest.DeviceId || "this device"}`}>
         <Facts
           facts={[
             ["Time", time(newest.TimeGenerated)],
@@ -132,6 +155,11 @@ export function AlertPane({ type, day, device, isDismissed, onDismiss, onClose }
       <Surroundings alert={newest} />
     </article>
   );
+}
+
+/** Where somebody who has opened the pane goes on. */
+function focusOn(heading: HTMLElement | null) {
+  heading?.focus({ preventScroll: true });
 }
 
 function AffectedDevices({ devices, chosen, onChoose }: { devices: DeviceAlert[]; chosen: string; onChoose(device: string): void }) {

@@ -1,15 +1,16 @@
 /** The list of alerts, and one of them beside it. */
 
 import { Button, makeStyles, Text } from "@fluentui/react-components";
-import { useCallback, useEffect, useMemo, useState } from "react";
-import { useLocation, useParams, useSearch } from "wouter";
+import { useCallback, useMemo, useState } from "react";
+import { useLocation } from "wouter";
 import { dismiss, loadDismissed } from "../../api/alerts";
 import { records } from "../../api/kusto";
-import { useLive } from "../../app/live";
+import { rawPath, usePathParts, useQueryString } from "../../app/location";
 import { usePreferences } from "../../app/preferences";
 import { useSession } from "../../app/session";
-import { useData } from "../../app/useData";
+import { useData, useLiveReload } from "../../app/useData";
 import { Choice, Choices, FilterBar, FilterChip, Search, SpanChoice } from "../../components/filters";
+import { ConfirmButton } from "../../components/ConfirmButton";
 import { List, type ListColumn } from "../../components/List";
 import { NewMark, SeverityMark } from "../../components/marks";
 import { Page, TextLink } from "../../components/Page";
@@ -61,13 +62,16 @@ export default function AlertsPage() {
   const { scope } = useSession();
   const { database, hubs, solution } = scope;
   const { time } = usePreferences();
-  const live = useLive();
   const [, navigate] = useLocation();
-  const search = useSearch();
-  const chosen = useParams<{ type?: string; day?: string }>();
+  const search = useQueryString();
+  // alerts/{type}/{day}
+  const [, type, day] = usePathParts();
+  const isChosen = type !== undefined && day !== undefined;
+  const asked = new URLSearchParams(search);
   const filter = useMemo(() => readAlertFilter(search), [search]);
   const [picked, setPicked] = useState<ReadonlySet<string>>(new Set());
   const [failure, setFailure] = useState<unknown>();
+  const [isBusy, setIsBusy] = useState(false);
   const pathOf = useCallback((row: { AlertType?: string; Day?: string }) => `/alerts/${encodeURIComponent(row.AlertType ?? "")}/${dayOf(row.Day ?? "")}`, []);
   const address = (changed: Partial<AlertFilter>) => {
     const written = writeAlertFilter({ ...filter, ...changed });
@@ -83,27 +87,25 @@ export default function AlertsPage() {
   const list = useData(listQuery, (signal) => records<AlertGroup>(database, listQuery ?? "", signal));
   const typesQuery = alertTypesQuery(hubs, filter.span);
   const types = useData(typesQuery, (signal) => records<{ AlertType: string; DisplayName: string }>(database, typesQuery, signal));
-  const { reload } = list;
-  useEffect(() => {
-    if (live.count > 0) reload();
-  }, [live.count, reload]);
+  useLiveReload(list.reload);
   const dismissAll = async (names: string[]) => {
     setFailure(undefined);
+    setIsBusy(true);
     try {
       for (const name of names) await dismiss(solution, name);
       setPicked(new Set());
-      if (chosen.type) navigate(address({}));
+      if (isChosen) navigate(address({}));
     } catch (error) {
       setFailure(error);
     }
+    setIsBusy(false);
     dismissed.reload();
   };
   const rows = list.value ?? [];
-  const isOpen = chosen.type !== undefined;
   const columns = useMemo(() => {
     const all = columnsOf(filter, pathOf, search, time, dismissed.value ?? []);
-    return isOpen ? all.filter((column) => BESIDE_ONE.includes(column.key)) : all;
-  }, [filter, pathOf, search, time, dismissed.value, isOpen]);
+    return isChosen ? all.filter((column) => BESIDE_ONE.includes(column.key)) : all;
+  }, [filter, pathOf, search, time, dismissed.value, isChosen]);
   const keyOf = useCallback(
     (row: AlertGroup) => row.SystemAlertId ?? (row.AlertType && row.Day ? aggregateName(row.AlertType, row.Day) : (row.AlertType ?? row.DeviceId ?? row.AlertSeverity)),
     [],
@@ -117,9 +119,15 @@ export default function AlertsPage() {
       actions={
         <>
           {picked.size > 0 && (
-            <Button appearance="primary" onClick={() => void dismissAll([...picked])}>
-              Dismiss {picked.size}
-            </Button>
+            <ConfirmButton
+              appearance="primary"
+              question={`Dismiss ${picked.size === 1 ? "this alert" : `these ${picked.size} alerts`}?`}
+              consequence="Alerts of these types and days leave the lists and the numbers, for good and for everybody. They stay in the workspace."
+              action="Dismiss"
+              onConfirm={() => void dismissAll([...picked])}
+            >
+              {isBusy ? "Dismissing …" : `Dismiss ${picked.size}`}
+            </ConfirmButton>
           )}
           {listQuery && <Button onClick={() => navigate(logsAddress(listQuery))}>Open as a query</Button>}
         </>
@@ -139,7 +147,7 @@ export default function AlertsPage() {
         )}
       </FilterBar>
       {failure !== undefined && <Text role="alert">The alerts could not be dismissed: {messageOf(failure)}</Text>}
-      <div className={chosen.type ? `${styles.split} ${styles.open}` : styles.split}>
+      <div className={isChosen ? `${styles.split} ${styles.open}` : styles.split}>
         <div>
           {list.error || dismissed.error ? (
             <Failure error={list.error ?? dismissed.error} retry={list.error ? list.reload : dismissed.reload} />
@@ -153,18 +161,19 @@ export default function AlertsPage() {
               columns={columns}
               rows={rows}
               keyOf={keyOf}
-              {...(chosen.type && chosen.day ? { chosen: aggregateName(decodeURIComponent(chosen.type), chosen.day) } : {})}
+              {...(isChosen ? { chosen: asked.get("alert") ?? aggregateName(type, day) } : {})}
               {...(canPick ? { picked, onPick: setPicked } : {})}
             />
           )}
         </div>
-        {chosen.type && chosen.day && (
+        {isChosen && (
           <AlertPane
-            key={`${chosen.type} ${chosen.day}`}
-            type={decodeURIComponent(chosen.type)}
-            day={chosen.day}
+            key={`${rawPath()} ${filter.device} ${asked.get("alert")}`}
+            type={type}
+            day={day}
             device={filter.device}
-            isDismissed={(dismissed.value ?? []).includes(aggregateName(decodeURIComponent(chosen.type), chosen.day))}
+            alertId={asked.get("alert") ?? ""}
+            isDismissed={(dismissed.value ?? []).includes(aggregateName(type, day))}
             onDismiss={(name) => void dismissAll([name])}
             onClose={() => navigate(address({}))}
           />
@@ -256,7 +265,7 @@ function columnsOf(
     case "none":
       return [
         severity,
-        named((row) => `${pathOf(row)}?${writeAlertFilter({ ...filter, device: row.DeviceId ?? "" })}`),
+        named((row) => `${pathOf(row)}?${new URLSearchParams({ ...Object.fromEntries(new URLSearchParams(search)), alert: row.SystemAlertId ?? "" })}`),
         {
           key: "device",
           title: "Device",

@@ -2,11 +2,12 @@
 
 import { Button, Dialog, DialogActions, DialogBody, DialogContent, DialogSurface, DialogTitle, DialogTrigger, makeStyles, Tab, TabList, Text, tokens } from "@fluentui/react-components";
 import { useState } from "react";
-import { useLocation, useParams, useSearch } from "wouter";
+import { useLocation } from "wouter";
 import { deleteDevice, loadDevices, loadTimeline, setEnabled, type Device, type TimelineEntry } from "../../api/devices";
 import { ApiError } from "../../api/http";
 import { records } from "../../api/kusto";
 import { nameIn } from "../../api/scope";
+import { rawPath, usePathParts, useQueryString } from "../../app/location";
 import { usePreferences } from "../../app/preferences";
 import { useSession } from "../../app/session";
 import { useData } from "../../app/useData";
@@ -35,9 +36,9 @@ export default function DevicePage() {
   const styles = useStyles();
   const { scope } = useSession();
   const { time } = usePreferences();
-  const [location, navigate] = useLocation();
-  const search = useSearch();
-  const id = decodeURIComponent(useParams<{ id: string }>().id);
+  const [, navigate] = useLocation();
+  const search = useQueryString();
+  const id = usePathParts()[1] ?? "";
   const parameters = new URLSearchParams(search);
   const names = scope.hubs.map(nameIn);
   const asked = parameters.get("hub");
@@ -45,13 +46,13 @@ export default function DevicePage() {
   const device = useData(`device ${names.join(" ")} ${asked} ${id}`, async (signal) => {
     const all = await loadDevices(asked ? [asked] : names, signal, id);
     const found = all.find((one) => one.deviceId === id);
-    if (!found) throw new ApiError(404, "DeviceNotFound", `There is no device '${id}' in this solution's hubs.`);
+    if (!found || !names.includes(found.hub)) throw new ApiError(404, "DeviceNotFound", `There is no device '${id}' in this solution's hubs.`);
     return found;
   });
   const open = (changes: Record<string, string>) => {
     const next = new URLSearchParams(search);
     for (const [name, value] of Object.entries(changes)) next.set(name, value);
-    navigate(`${location}?${next}`, { replace: true });
+    navigate(`${rawPath()}?${next}`, { replace: true });
   };
   const known = device.value;
   const hubId = known ? (scope.hubs.find((hub) => nameIn(hub) === known.hub) ?? "") : "";
@@ -192,7 +193,7 @@ function Timeline({ device, search, onSpan }: { device: Device; search: string; 
     return loadTimeline(device.hub, device.deviceId, new Date(Date.parse(to) - spanLength(span)).toISOString(), to, signal);
   });
   const href = (entry: TimelineEntry) => {
-    if (entry.kind === "alert") return `/alerts/${encodeURIComponent(entry.name)}/${dayOf(entry.time)}?device=${encodeURIComponent(device.deviceId)}`;
+    if (entry.kind === "alert") return `/alerts/${encodeURIComponent(entry.name)}/${dayOf(entry.recorded)}?device=${encodeURIComponent(device.deviceId)}`;
     if (entry.kind === "recommendation") return `/recommendations/${encodeURIComponent(entry.name)}/devices/${encodeURIComponent(device.deviceId)}`;
     return undefined;
   };
@@ -248,7 +249,7 @@ function Recommendations({ hub, device }: { hub: string; device: string }) {
       ),
     },
     { key: "state", title: "State", value: (row) => row.RecommendationState, show: (row) => <StateMark state={row.RecommendationState} /> },
-    { key: "since", title: "Since", value: (row) => row.TimeGenerated, show: (row) => time(row.TimeGenerated) },
+    { key: "since", title: "Since", value: (row) => row.Since, show: (row) => time(row.Since) },
   ];
   return <Rows label="Recommendations" query={text} rows={rows} columns={columns} keyOf={(row) => row.RecommendationName} none="No recommendation was raised for this device" />;
 }

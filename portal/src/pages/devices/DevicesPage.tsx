@@ -12,7 +12,8 @@ import {
 } from "@fluentui/react-components";
 import { AddRegular, ArrowClockwiseRegular, ArrowDownloadRegular, ColumnEditRegular } from "@fluentui/react-icons";
 import { useMemo, useState } from "react";
-import { useLocation, useSearch } from "wouter";
+import { useLocation } from "wouter";
+import { useQueryString } from "../../app/location";
 import { loadDevices, type Device } from "../../api/devices";
 import { download } from "../../api/http";
 import { nameIn } from "../../api/scope";
@@ -38,7 +39,7 @@ export default function DevicesPage() {
   const { scope } = useSession();
   const { time } = usePreferences();
   const [, navigate] = useLocation();
-  const search = useSearch();
+  const search = useQueryString();
   const filter = useMemo(() => readInventoryFilter(search), [search]);
   const setFilter = (next: InventoryFilter) => {
     const written = writeInventoryFilter(next);

@@ -5,7 +5,7 @@
 
 import { Button, Input, makeStyles, mergeClasses, tokens } from "@fluentui/react-components";
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { useEffect, useMemo, useRef, useState, type KeyboardEvent } from "react";
+import { useCallback, useEffect, useMemo, useRef, useState, type KeyboardEvent } from "react";
 import type { Cell, Column, Row, Table } from "../../api/kusto";
 import { usePreferences } from "../../app/preferences";
 import { cellText } from "../../model/sorting";
@@ -75,16 +75,19 @@ export function Grid({ table, showsFilters, onArranged }: GridProps) {
   const [current, setCurrent] = useState({ row: 0, column: 0 });
   const [isOpen, setIsOpen] = useState(false);
   const { columns } = table;
-  const rows = useMemo(() => arrange(table, sorting, showsFilters ? filters : {}), [table, sorting, filters, showsFilters]);
+  const shown = useCallback(
+    (cell: Cell, column: Column) => {
+      // Whole seconds are enough to read; the value keeps its digits.
+      if (column.type === "datetime" && typeof cell === "string") return zone === "utc" ? cell.replace("T", " ").replace(/\.?0*Z$/, "") : time(cell);
+      return cellText(cell);
+    },
+    [zone, time],
+  );
+  const rows = useMemo(() => arrange(table, sorting, showsFilters ? filters : {}, shown), [table, sorting, filters, showsFilters, shown]);
   useEffect(() => onArranged(rows), [rows, onArranged]);
   const widths = useMemo(() => columnWidths(table), [table]);
   const width = widths.reduce((sum, one) => sum + one, 0);
   const virtualizer = useVirtualizer({ count: rows.length, getScrollElement: () => scroller.current, estimateSize: () => ROW_PIXELS, overscan: 12 });
-  const shown = (cell: Cell, column: Column) => {
-    // Whole seconds are enough to read; the value keeps its digits.
-    if (column.type === "datetime" && typeof cell === "string") return zone === "utc" ? cell.replace("T", " ").replace(/\.?0*Z$/, "") : time(cell);
-    return cellText(cell);
-  };
   const move = (row: number, column: number) => {
     const to = { row: Math.min(Math.max(row, 0), Math.max(rows.length - 1, 0)), column: Math.min(Math.max(column, 0), columns.length - 1) };
     setCurrent(to);

@@ -18,7 +18,7 @@ import {
 import { PlayRegular, SaveRegular, ShareRegular, StopRegular } from "@fluentui/react-icons";
 import { useCallback, useEffect, useRef, useState } from "react";
 import { getAll, send } from "../../api/http";
-import { command, findingsOf, query, type Answer } from "../../api/kusto";
+import { command, findingsOf, query, type Answer, type TimeScope } from "../../api/kusto";
 import { nameIn, workspacesPath, type Workspace } from "../../api/scope";
 import { useSession } from "../../app/session";
 import { useData } from "../../app/useData";
@@ -52,7 +52,9 @@ const useStyles = makeStyles({
     backgroundColor: tokens.colorNeutralBackground1,
     border: `1px solid ${tokens.colorPaletteRedBorder2}`,
   },
-  shelf: { "@media (max-width: 1000px)": { display: "none" } },
+  shelf: { minHeight: 0, "@media (max-width: 1000px)": { display: "none" } },
+  shelfOpen: { minHeight: 0, "@media (max-width: 1000px)": { maxHeight: "40vh", overflow: "auto" } },
+  shelfButton: { display: "none", "@media (max-width: 1000px)": { display: "inline-flex" } },
 });
 
 /** What the address asks for: a query, and the workspace to run it in. */
@@ -64,6 +66,8 @@ function readFragment(): { query: string; workspace: string } {
 interface Run {
   text: string;
   database: string;
+  /** The rows that were asked about, where not all were. */
+  span: TimeScope | undefined;
   answer?: Answer;
   error?: unknown;
   /** Bytes that have come, while it runs. */
@@ -82,6 +86,7 @@ export default function LogsPage() {
   const [run, setRun] = useState<Run>();
   const [history, setHistory] = useState(readHistory);
   const [saving, setSaving] = useState<{ text: string; as: "query" | "function" }>();
+  const [isShelfOpen, setIsShelfOpen] = useState(false);
   // Grows with what is saved, so that it is listed.
   const [savedCount, setSavedCount] = useState(0);
   const abort = useRef<AbortController>(undefined);
@@ -94,17 +99,19 @@ export default function LogsPage() {
       abort.current?.abort();
       const own = new AbortController();
       abort.current = own;
-      const begun = { text: statement.text, database };
+      const length = span === NO_SPAN ? undefined : spanLength(readSpan(span));
+      const now = Date.now();
+      const asked = length === undefined ? undefined : { from: new Date(now - length).toISOString(), to: new Date(now).toISOString() };
+      const begun: Run = { text: statement.text, database, span: asked };
       setRun(begun);
       editor.current?.showFindings(0, []);
       setHistory(remember({ query: statement.text, database, time: new Date().toISOString() }));
-      const length = span === NO_SPAN ? undefined : spanLength(readSpan(span));
-      const now = Date.now();
       try {
         const answer = await query(database, statement.text, {
           signal: own.signal,
+          allowsPartial: true,
           onProgress: (bytes) => abort.current === own && setRun({ ...begun, bytes }),
-          ...(length === undefined ? {} : { span: { from: new Date(now - length).toISOString(), to: new Date(now).toISOString() } }),
+          ...(asked ? { span: asked } : {}),
         });
         if (abort.current === own) setRun({ ...begun, answer });
       } catch (error) {
@@ -124,10 +131,22 @@ export default function LogsPage() {
     // Only when the page opens.
     // eslint-disable-next-line react-hooks/exhaustive-deps
   }, []);
+  useEffect(() => {
+    const changed = () => {
+      const next = readFragment();
+      if (!next.query) return;
+      editor.current?.setText(next.query);
+      void execute({ text: next.query, start: 0 });
+    };
+    window.addEventListener("hashchange", changed);
+    return () => window.removeEventListener("hashchange", changed);
+  }, [execute]);
 
   const edited = useCallback((next: string) => {
     setText(next);
     sessionStorage.setItem(DRAFT, next);
+    // The address says no more what stands here; who comes back finds what they wrote.
+    if (location.hash && readFragment().query !== next) window.history.replaceState(window.history.state, "", location.pathname);
   }, []);
   const runWanted = useCallback(() => void execute(editor.current?.wanted()), [execute]);
   const put = useCallback((next: string) => {
@@ -148,7 +167,7 @@ export default function LogsPage() {
       }
     >
       <div className={styles.body}>
-        <div className={styles.shelf}>
+        <div className={isShelfOpen ? styles.shelfOpen : styles.shelf}>
           <Shelf database={database} history={history} savedCount={savedCount} onPick={put} />
         </div>
         <div className={styles.main}>
@@ -162,6 +181,9 @@ export default function LogsPage() {
                 Run
               </Button>
             )}
+            <Button className={styles.shelfButton} aria-expanded={isShelfOpen} onClick={() => setIsShelfOpen(!isShelfOpen)}>
+              Queries and tables
+            </Button>
             <Button icon={<SaveRegular />} onClick={() => setSaving({ text: editor.current?.wanted()?.text ?? text, as: "query" })}>
               Save
             </Button>
@@ -181,7 +203,7 @@ export default function LogsPage() {
               </div>
             )}
             {run?.isCancelled && <Empty title="The query was cancelled" />}
-            {run?.answer && <Results key={run.answer.statistics.seconds} answer={run.answer} query={run.text} database={run.database} />}
+            {run?.answer && <Results key={run.answer.statistics.seconds} answer={run.answer} query={run.text} database={run.database} span={run.span} />}
             {!run && <Empty title="Nothing was asked yet">Write a query, or take one from the list, and run it with Ctrl-Enter. Empty lines stand between queries; the one under the cursor is run.</Empty>}
           </div>
         </div>
@@ -227,7 +249,7 @@ function SaveDialog({ saving, database, onClose }: SaveDialogProps) {
       if (saving.as === "query") {
         await send("POST", `/api/v1/savedQueries?workspace=${encodeURIComponent(database)}`, { displayName: name, query: saving.text, ...(category ? { category } : {}) });
       } else {
-        await command(database, `.create-or-alter function ${nameOf(name)}() {\n${saving.text}\n}`);
+        await command(database, `.create function ${nameOf(name)}() {\n${saving.text}\n}`);
       }
       onClose();
     } catch (error) {

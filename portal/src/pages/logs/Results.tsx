@@ -2,8 +2,9 @@
 
 import { Button, makeStyles, Menu, MenuItem, MenuList, MenuPopover, MenuTrigger, Tab, TabList, Text, tokens } from "@fluentui/react-components";
 import { lazy, Suspense, useCallback, useMemo, useState } from "react";
-import { download, request } from "../../api/http";
-import type { Answer, Row, Table, Visualization } from "../../api/kusto";
+import { download } from "../../api/http";
+import { exportParquet, type Answer, type Row, type Table, type TimeScope, type Visualization } from "../../api/kusto";
+import { usePreferences } from "../../app/preferences";
 import { Choice } from "../../components/filters";
 import { Empty, Loading, messageOf } from "../../components/states";
 import { CHARTS, chartOption, kindOf, plot, type ChartKind } from "../../model/chart";
@@ -27,9 +28,10 @@ interface ResultsProps {
   /** What was asked, and where. */
   query: string;
   database: string;
+  span: TimeScope | undefined;
 }
 
-export function Results({ answer, query, database }: ResultsProps) {
+export function Results({ answer, query, database, span }: ResultsProps) {
   const styles = useStyles();
   const [place, setPlace] = useState(0);
   const table = answer.tables[place] ?? answer.tables[0];
@@ -56,6 +58,8 @@ export function Results({ answer, query, database }: ResultsProps) {
           table={table}
           query={query}
           database={database}
+          span={span}
+          isOnly={answer.tables.length === 1}
           statistics={`${formatCount(rows)} ${rows === 1 ? "row" : "rows"} · ${serverSeconds === undefined ? "" : `${formatDuration(serverSeconds)} on the server, `}${formatDuration(seconds)} in all · ${formatBytes(bytes)}`}
         />
       ) : (
@@ -69,10 +73,13 @@ interface ResultProps {
   table: Table;
   query: string;
   database: string;
+  span: TimeScope | undefined;
+  /** Whether the query has this result alone. */
+  isOnly: boolean;
   statistics: string;
 }
 
-function Result({ table, query, database, statistics }: ResultProps) {
+function Result({ table, query, database, span, isOnly, statistics }: ResultProps) {
   const styles = useStyles();
   const [view, setView] = useState<string>(kindOf(table.visualization) ?? "grid");
   const [showsFilters, setShowsFilters] = useState(false);
@@ -82,11 +89,10 @@ function Result({ table, query, database, statistics }: ResultProps) {
   const titles = table.columns.map((column) => column.name);
   const exportCsv = () => download(new Blob([toCsv(titles, arranged.map((row) => row.map(cellText)))], { type: "text/csv" }), "result.csv");
   const copy = () => void navigator.clipboard.writeText([titles, ...arranged.map((row) => row.map(cellText))].map((row) => row.join("\t")).join("\n"));
-  const exportParquet = async () => {
+  const saveParquet = async () => {
     setProblem("");
     try {
-      const response = await request("POST", `/api/v1/workspaces/${encodeURIComponent(database)}/export`, { body: { csl: query } });
-      download(await response.blob(), "result.parquet");
+      download(await exportParquet(database, query, span), "result.parquet");
     } catch (error) {
       setProblem(messageOf(error));
     }
@@ -107,7 +113,9 @@ function Result({ table, query, database, statistics }: ResultProps) {
           <MenuPopover>
             <MenuList>
               <MenuItem onClick={exportCsv}>CSV, as shown</MenuItem>
-              <MenuItem onClick={() => void exportParquet()}>Parquet, run anew</MenuItem>
+              <MenuItem disabled={!isOnly} onClick={() => void saveParquet()}>
+                {isOnly ? "Parquet, run anew" : "Parquet: of a query with one result"}
+              </MenuItem>
               <MenuItem onClick={copy}>Copy all, with tabs</MenuItem>
             </MenuList>
           </MenuPopover>
@@ -130,7 +138,8 @@ function Result({ table, query, database, statistics }: ResultProps) {
 export function Plot({ table, kind, visualization, height = "100%" }: { table: Table; kind: ChartKind; visualization: Visualization | undefined; height?: number | string }) {
   const styles = useStyles();
   const plotted = useMemo(() => plot(table, kind, visualization), [table, kind, visualization]);
-  const option = useMemo(() => (typeof plotted === "string" ? undefined : chartOption(plotted, kind, visualization)), [plotted, kind, visualization]);
+  const { zone } = usePreferences();
+  const option = useMemo(() => (typeof plotted === "string" ? undefined : chartOption(plotted, kind, visualization, zone)), [plotted, kind, visualization, zone]);
   if (typeof plotted === "string" || !option) return <Empty title="This cannot be drawn">{String(plotted)}</Empty>;
   const label = `${visualization?.title ?? CHARTS[kind]}: ${plotted.series.map((series) => series.name).join(", ")} by ${plotted.xColumn.name}`;
   return (

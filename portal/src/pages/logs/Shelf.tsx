@@ -8,7 +8,7 @@ import { command } from "../../api/kusto";
 import { usePreferences } from "../../app/preferences";
 import { useData } from "../../app/useData";
 import { Search } from "../../components/filters";
-import { Failure, Loading } from "../../components/states";
+import { Failure, Loading, messageOf } from "../../components/states";
 import type { HistoryEntry } from "../../model/history";
 import { nameOf } from "../../model/kql";
 import { SAMPLES } from "../../model/samples";
@@ -89,13 +89,21 @@ interface PartProps {
 function Queries({ database, savedCount, onPick }: PartProps) {
   const styles = useStyles();
   const saved = useData(`saved ${database} ${savedCount}`, (signal) => getAll<SavedQuery>(`/api/v1/savedQueries?workspace=${encodeURIComponent(database)}`, signal));
+  const [problem, setProblem] = useState("");
   const remove = async (id: string) => {
-    await send("DELETE", `/api/v1/savedQueries/${encodeURIComponent(id)}?workspace=${encodeURIComponent(database)}`).catch(() => undefined);
+    setProblem("");
+    try {
+      await send("DELETE", `/api/v1/savedQueries/${encodeURIComponent(id)}?workspace=${encodeURIComponent(database)}`);
+    } catch (error) {
+      setProblem(messageOf(error));
+    }
     saved.reload();
   };
   const groups = [...new Set(SAMPLES.map((sample) => sample.group))];
   return (
     <>
+      {problem && <Text role="alert">{problem}</Text>}
+      {saved.error !== undefined && <Text>{`Saved queries cannot be shown: ${messageOf(saved.error)}`}</Text>}
       {saved.value && saved.value.length > 0 && <h2 className={styles.group}>Saved</h2>}
       <ul className={styles.list}>
         {(saved.value ?? []).map((one) => (
@@ -126,13 +134,13 @@ function Tables({ database, savedCount, onPick }: PartProps) {
   const [wanted, setWanted] = useState("");
   const schema = useData(`schema ${database} ${savedCount}`, async (signal) => {
     const answer = await command(database, ".show databases schema as json", signal);
-    return (JSON.parse(String(answer.rows[0]?.[0] ?? "{}")) as SchemaDocument).Databases[database];
+    return (JSON.parse(String(answer.rows[0]?.[0] ?? "{}")) as SchemaDocument).Databases[database] ?? { Tables: {}, Functions: {} };
   });
   if (schema.error) return <Failure error={schema.error} retry={schema.reload} />;
-  if (schema.isLoading && !schema.value) return <Loading />;
+  if (!schema.value) return <Loading />;
   const matches = (name: string) => name.toLowerCase().includes(wanted.toLowerCase());
-  const tables = Object.values(schema.value?.Tables ?? {}).filter((table) => matches(table.Name) || table.OrderedColumns.some((column) => matches(column.Name)));
-  const functions = Object.values(schema.value?.Functions ?? {}).filter((one) => matches(one.Name));
+  const tables = Object.values(schema.value.Tables ?? {}).filter((table) => matches(table.Name) || table.OrderedColumns.some((column) => matches(column.Name)));
+  const functions = Object.values(schema.value.Functions ?? {}).filter((one) => matches(one.Name));
   return (
     <>
       <Search label="Find tables" value={wanted} onChange={setWanted} />

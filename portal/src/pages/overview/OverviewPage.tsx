@@ -1,15 +1,15 @@
 /** How the fleet is: threat prevention (recommendations) and threat detection (alerts). Every tile opens its list. */
 
 import { makeStyles, Text, tokens } from "@fluentui/react-components";
-import { lazy, Suspense, useEffect, useMemo, type ReactNode } from "react";
-import { useLocation, useSearch } from "wouter";
+import { lazy, Suspense, useMemo, type ReactNode } from "react";
+import { useLocation } from "wouter";
+import { useQueryString } from "../../app/location";
 import { loadDismissed } from "../../api/alerts";
 import { getAll } from "../../api/http";
 import { query, toRecord, type Table } from "../../api/kusto";
 import { type Hub } from "../../api/devices";
-import { useLive } from "../../app/live";
 import { useSession } from "../../app/session";
-import { useData } from "../../app/useData";
+import { useData, useLiveReload } from "../../app/useData";
 import { FilterBar, SpanChoice } from "../../components/filters";
 import { SeverityMark } from "../../components/marks";
 import { Page, Section, TextLink } from "../../components/Page";
@@ -17,7 +17,7 @@ import { Failure, Loading } from "../../components/states";
 import { SEVERITIES } from "../../model/alerts";
 import { SEVERITY_COLORS } from "../../model/colors";
 import { daySeries, type DayCount, overviewAlertsQuery, overviewRecommendationsQuery } from "../../model/overview";
-import { formatCount, readSpan, type Span, writeSpan } from "../../model/time";
+import { DAY, formatCount, readSpan, type Span, writeSpan } from "../../model/time";
 
 const Chart = lazy(() => import("../../components/chart/Chart"));
 
@@ -52,9 +52,8 @@ function rowsOf<T>(table: Table | undefined): T[] {
 export function OverviewPage() {
   const styles = useStyles();
   const { scope } = useSession();
-  const live = useLive();
   const [, navigate] = useLocation();
-  const search = useSearch();
+  const search = useQueryString();
   const span = readSpan(new URLSearchParams(search).get("span"));
   const { database, hubs, solution } = scope;
   const alerts = useData(`${solution.id} ${writeSpan(span)}`, async (signal): Promise<Alerts> => {
@@ -71,10 +70,7 @@ export function OverviewPage() {
     const all = await getAll<Hub>("/api/v1/hubs", signal);
     return all.filter((hub) => hubs.some((id) => id.toLowerCase() === hub.id.toLowerCase()));
   });
-  const { reload } = alerts;
-  useEffect(() => {
-    if (live.count > 0) reload();
-  }, [live.count, reload]);
+  useLiveReload(alerts.reload);
   const setSpan = (chosen: Span) => navigate(writeSpan(chosen) === "7d" ? "/" : `/?span=${writeSpan(chosen)}`, { replace: true });
   return (
     <Page
@@ -256,7 +252,7 @@ function Top({ items, none }: { items: TopItem[]; none: string }) {
 
 function AlertDays({ rows, span }: { rows: DayCount[]; span: Span }) {
   const [, navigate] = useLocation();
-  const { days, series } = useMemo(() => daySeries(rows, span, Date.now()), [rows, span]);
+  const { days, series, stepDays } = useMemo(() => daySeries(rows, span, Date.now()), [rows, span]);
   const total = rows.reduce((sum, row) => sum + row.Count, 0);
   const option = useMemo(
     () => ({
@@ -278,7 +274,7 @@ function AlertDays({ rows, span }: { rows: DayCount[]; span: Span }) {
   );
   const open = (day: string, severity: string) => {
     const begin = new Date(`${day}T00:00:00Z`);
-    const end = new Date(begin.getTime() + 24 * 60 * 60_000 - 1);
+    const end = new Date(begin.getTime() + stepDays * DAY - 1);
     navigate(`/alerts?span=${begin.toISOString()}..${end.toISOString()}&severity=${severity}`);
   };
   return (

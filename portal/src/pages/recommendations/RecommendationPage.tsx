@@ -2,9 +2,10 @@
 
 import { Button, makeStyles, Text, tokens } from "@fluentui/react-components";
 import { useMemo } from "react";
-import { useLocation, useParams } from "wouter";
+import { useLocation } from "wouter";
 import { records } from "../../api/kusto";
 import { loadRules } from "../../api/rules";
+import { usePathParts } from "../../app/location";
 import { usePreferences } from "../../app/preferences";
 import { useSession } from "../../app/session";
 import { useData } from "../../app/useData";
@@ -33,9 +34,10 @@ const useStyles = makeStyles({
 export default function RecommendationPage() {
   const { scope } = useSession();
   const [, navigate] = useLocation();
-  const parameters = useParams<{ name: string; device?: string }>();
-  const name = decodeURIComponent(parameters.name);
-  const device = parameters.device === undefined ? undefined : decodeURIComponent(parameters.device);
+  // recommendations/{name}/devices/{device}
+  const parts = usePathParts();
+  const name = parts[1] ?? "";
+  const device = parts[3];
   const text = recommendationDevicesQuery(scope.hubs, name);
   const devices = useData(text, (signal) => records<DeviceRecommendation>(scope.database, text, signal));
   const rules = useData("rules", (signal) => loadRules(signal));
@@ -92,7 +94,7 @@ function Recommendation({ name, description, steps, rows }: RecommendationProps)
       ),
     },
     { key: "state", title: "State", value: (row) => row.RecommendationState, show: (row) => <StateMark state={row.RecommendationState} /> },
-    { key: "changed", title: "Since", value: (row) => row.TimeGenerated, show: (row) => time(row.TimeGenerated), width: "170px" },
+    { key: "changed", title: "Since", value: (row) => row.Since, show: (row) => time(row.Since), width: "170px" },
     { key: "data", title: "Details", show: (row) => <Data value={row.RecommendationAdditionalData} /> },
   ];
   return (
@@ -149,7 +151,7 @@ function OfDevice({ name, device, row, steps }: { name: string; device: string; 
             facts={[
               ["Device", <TextLink key="device" href={`/devices/${encodeURIComponent(device)}`}>{device}</TextLink>],
               ["State", <StateMark key="state" state={row.RecommendationState} />],
-              ["Since", time(row.TimeGenerated)],
+              ["Since", time(row.Since)],
               ["Found", row.DiscoveredTimeUTC ? time(row.DiscoveredTimeUTC) : ""],
               ["Description", row.Description],
             ]}

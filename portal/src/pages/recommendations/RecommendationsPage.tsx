@@ -2,12 +2,12 @@
 
 import { Button, Text } from "@fluentui/react-components";
 import { useMemo } from "react";
-import { useLocation, useSearch } from "wouter";
+import { useLocation } from "wouter";
+import { useQueryString } from "../../app/location";
 import { records } from "../../api/kusto";
-import { useLive } from "../../app/live";
 import { usePreferences } from "../../app/preferences";
 import { useSession } from "../../app/session";
-import { useData } from "../../app/useData";
+import { useData, useLiveReload } from "../../app/useData";
 import { Choice, Choices, FilterBar, FilterChip, Search } from "../../components/filters";
 import { List, type ListColumn } from "../../components/List";
 import { NewMark, SeverityMark, StateMark } from "../../components/marks";
@@ -35,11 +35,11 @@ export default function RecommendationsPage() {
   const { scope } = useSession();
   const { time } = usePreferences();
   const [, navigate] = useLocation();
-  const search = useSearch();
+  const search = useQueryString();
   const filter = useMemo(() => readRecommendationFilter(search), [search]);
   const text = recommendationListQuery(scope.hubs, filter);
-  const live = useLive();
-  const list = useData(`${live.count} ${text}`, (signal) => records<RecommendationGroup>(scope.database, text, signal));
+  const list = useData(text, (signal) => records<RecommendationGroup>(scope.database, text, signal));
+  useLiveReload(list.reload);
   const change = (changed: Partial<RecommendationFilter>) => {
     const written = writeRecommendationFilter({ ...filter, ...changed });
     navigate(written ? `/recommendations?${written}` : "/recommendations", { replace: true });

@@ -1,6 +1,7 @@
 /** Who has changed what, and who has signed in. */
 
-import { useLocation, useSearch } from "wouter";
+import { useLocation } from "wouter";
+import { rawPath, useQueryString } from "../../app/location";
 import { getJson } from "../../api/http";
 import { usePreferences } from "../../app/preferences";
 import { useData } from "../../app/useData";
@@ -25,8 +26,8 @@ interface Entry {
 
 export function Audit() {
   const { time } = usePreferences();
-  const [location, navigate] = useLocation();
-  const search = useSearch();
+  const [, navigate] = useLocation();
+  const search = useQueryString();
   const asked = new URLSearchParams(search);
   const span = readSpan(asked.get("span"));
   const caller = asked.get("caller") ?? "";
@@ -34,7 +35,7 @@ export function Audit() {
     const next = new URLSearchParams(search);
     if (value) next.set(name, value);
     else next.delete(name);
-    navigate(`${location}?${next}`, { replace: true });
+    navigate(`${rawPath()}?${next}`, { replace: true });
   };
   const entries = useData(`audit ${writeSpan(span)} ${caller}`, async (signal) => {
     const to = "to" in span ? span.to : new Date().toISOString();

@@ -2,7 +2,8 @@
 
 import { Button, makeStyles, Text, tokens } from "@fluentui/react-components";
 import { useState } from "react";
-import { useLocation, useSearch } from "wouter";
+import { useLocation } from "wouter";
+import { useQueryString } from "../../app/location";
 import { loadRule, loadRules, setRule, testRule, type Rule, type TestOutcome } from "../../api/rules";
 import { useSession } from "../../app/session";
 import { useData } from "../../app/useData";
@@ -24,9 +25,9 @@ const useStyles = makeStyles({
 });
 
 export function Rules() {
-  const { scope } = useSession();
+  const { scope, reloadScope } = useSession();
   const [problem, setProblem] = useState("");
-  const chosen = new URLSearchParams(useSearch()).get("rule");
+  const chosen = new URLSearchParams(useQueryString()).get("rule");
   const solution = scope.solution.id;
   const rules = useData(`rules ${solution}`, (signal) => loadRules(signal, solution));
   const switchRule = async (rule: Rule, isEnabled: boolean) => {
@@ -34,6 +35,7 @@ export function Rules() {
     try {
       await setRule(rule.id, solution, isEnabled);
       rules.reload();
+      reloadScope();
       return true;
     } catch (error) {
       setProblem(messageOf(error));

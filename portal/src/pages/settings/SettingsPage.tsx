@@ -1,7 +1,8 @@
 /** How Turnstone is set up: what is collected, what is looked for, who may do what. */
 
 import { Tab, TabList } from "@fluentui/react-components";
-import { useLocation, useParams } from "wouter";
+import { useLocation } from "wouter";
+import { usePathParts } from "../../app/location";
 import { Page } from "../../components/Page";
 import { Failure } from "../../components/states";
 import { ApiError } from "../../api/http";
@@ -25,7 +26,7 @@ const SECTIONS = {
 
 export default function SettingsPage() {
   const [, navigate] = useLocation();
-  const name = useParams<{ section?: string }>().section ?? "data";
+  const name = usePathParts()[1] ?? "data";
   const section = name in SECTIONS ? SECTIONS[name as keyof typeof SECTIONS] : undefined;
   const Content = section?.content;
   return (

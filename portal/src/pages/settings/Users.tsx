@@ -6,6 +6,7 @@ import { getAll, send } from "../../api/http";
 import { usePreferences } from "../../app/preferences";
 import { useSession, type Principal } from "../../app/session";
 import { useData } from "../../app/useData";
+import { ConfirmButton } from "../../components/ConfirmButton";
 import { List, type ListColumn } from "../../components/List";
 import { Section } from "../../components/Page";
 import { ServerSwitch } from "../../components/ServerSwitch";
@@ -78,7 +79,7 @@ function People({ people, attempt }: { people: Person[]; attempt: Attempt }) {
       setPassword("");
     });
   };
-  const pathOf = (person: Person) => `/api/v1/users/${encodeURIComponent(person.name ?? "")}`;
+  const pathOf = (person: Person) => `/api/v1/users/${encodeURIComponent(person.id)}`;
   const columns: ListColumn<Person>[] = [
     { key: "name", title: "Name", value: (row) => row.displayName, show: (row) => row.displayName },
     { key: "kind", title: "Signs in by", value: (row) => row.kind, show: (row) => (row.kind === "User" ? (row.hasTotp ? "password and code" : "password") : "outside provider") },
@@ -101,9 +102,16 @@ function People({ people, attempt }: { people: Person[]; attempt: Attempt }) {
       title: "Delete",
       show: (row) =>
         row.id !== session.principal.id && (
-          <Button size="small" aria-label={`Delete ${row.displayName}`} onClick={() => void attempt(() => send("DELETE", pathOf(row)))}>
+          <ConfirmButton
+            size="small"
+            label={`Delete ${row.displayName}`}
+            question={`Delete ${row.displayName}?`}
+            consequence="Its roles, tokens and sessions go with it."
+            action="Delete"
+            onConfirm={() => void attempt(() => send("DELETE", pathOf(row)))}
+          >
             Delete
-          </Button>
+          </ConfirmButton>
         ),
     },
   ];
@@ -145,9 +153,16 @@ function Programs({ programs, attempt }: { programs: Person[]; attempt: Attempt 
       key: "delete",
       title: "Delete",
       show: (row) => (
-        <Button size="small" aria-label={`Delete ${row.displayName}`} onClick={() => void attempt(() => send("DELETE", `/api/v1/servicePrincipals/${encodeURIComponent(row.id)}`))}>
+        <ConfirmButton
+          size="small"
+          label={`Delete ${row.displayName}`}
+          question={`Delete ${row.displayName}?`}
+          consequence="Programs that sign in with its secrets cannot any more."
+          action="Delete"
+          onConfirm={() => void attempt(() => send("DELETE", `/api/v1/servicePrincipals/${encodeURIComponent(row.id)}`))}
+        >
           Delete
-        </Button>
+        </ConfirmButton>
       ),
     },
   ];

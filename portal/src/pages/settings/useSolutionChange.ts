@@ -1,7 +1,7 @@
 /** Changing the solution that is looked at: the whole of it is written, as the management interface wants it. */
 
 import { useState } from "react";
-import { send } from "../../api/http";
+import { getJson, send } from "../../api/http";
 import { API, type Solution, type SolutionProperties } from "../../api/scope";
 import { useSession } from "../../app/session";
 
@@ -23,8 +23,10 @@ export function useSolutionChange(): SolutionChange {
     setError(undefined);
     const { solution } = scope;
     try {
-      const properties = { ...solution.properties, ...changes };
-      await send<Solution>("PUT", `${solution.id}?${API.solutions}`, { location: solution.location, tags: solution.tags, properties });
+      // Others may have changed it since the page was opened.
+      const kept = await getJson<Solution>(`${solution.id}?${API.solutions}`);
+      const properties = { ...kept.properties, ...changes };
+      await send<Solution>("PUT", `${solution.id}?${API.solutions}`, { location: kept.location, tags: kept.tags, properties });
       setIsSaved(true);
       reloadScope();
     } catch (failure) {

@@ -2,12 +2,14 @@
 
 import { Button, makeStyles, Text, tokens } from "@fluentui/react-components";
 import { useEffect, useState } from "react";
-import { useLocation, useParams, useSearch } from "wouter";
+import { useLocation } from "wouter";
 import { query, records, toRecord, type Table } from "../../api/kusto";
 import { changeWorkbook, createWorkbook, deleteWorkbook, loadWorkbook } from "../../api/workbooks";
+import { rawPath, usePathParts, useQueryString } from "../../app/location";
 import { useSession } from "../../app/session";
 import { useData } from "../../app/useData";
 import { Choice, FilterBar, Search } from "../../components/filters";
+import { ConfirmButton } from "../../components/ConfirmButton";
 import { List, type ListColumn } from "../../components/List";
 import { Page, Section, TextLink } from "../../components/Page";
 import { Empty, Failure, Loading, messageOf } from "../../components/states";
@@ -21,6 +23,7 @@ import { Plot } from "../logs/Results";
 import { WorkbookEditor } from "./WorkbookEditor";
 
 const ROWS_SHOWN_MAX = 200;
+const SETTLE_MILLISECONDS = 600;
 
 const useStyles = makeStyles({
   items: { display: "grid", gridTemplateColumns: "repeat(auto-fit, minmax(min(440px, 100%), 1fr))", gap: "12px", alignItems: "start" },
@@ -31,9 +34,9 @@ const useStyles = makeStyles({
 export default function WorkbookPage() {
   const styles = useStyles();
   const { scope } = useSession();
-  const [location, navigate] = useLocation();
-  const search = useSearch();
-  const id = decodeURIComponent(useParams<{ id: string }>().id);
+  const [, navigate] = useLocation();
+  const search = useQueryString();
+  const id = usePathParts()[1] ?? "";
   const { database } = scope;
   const kept = useData(`workbook ${database} ${id}`, (signal) => loadWorkbook(database, id, signal));
   const [draft, setDraft] = useState<Workbook>();
@@ -55,7 +58,7 @@ export default function WorkbookPage() {
   const setValue = (name: string, value: string) => {
     const next = new URLSearchParams(search);
     next.set(`p.${name}`, value);
-    navigate(`${location}?${next}`, { replace: true });
+    navigate(`${rawPath()}?${next}`, { replace: true });
   };
   const attempt = async (action: () => Promise<void>) => {
     setProblem("");
@@ -65,12 +68,12 @@ export default function WorkbookPage() {
       setProblem(messageOf(error));
     }
   };
-  const edit = () => navigate(`${location}?edit=true`, { replace: true });
+  const edit = () => navigate(`${rawPath()}?edit=true`, { replace: true });
   const save = () =>
     attempt(async () => {
       await changeWorkbook(database, workbook);
       kept.reload();
-      navigate(location, { replace: true });
+      navigate(rawPath(), { replace: true });
     });
   const copy = () =>
     attempt(async () => {
@@ -89,8 +92,10 @@ export default function WorkbookPage() {
       actions={
         draft ? (
           <>
-            <Button onClick={() => navigate(location, { replace: true })}>Discard</Button>
-            <Button onClick={() => void remove()}>Delete</Button>
+            <Button onClick={() => navigate(rawPath(), { replace: true })}>Discard</Button>
+            <ConfirmButton question={`Delete ${workbook.title}?`} consequence="It is gone for everybody." action="Delete" onConfirm={() => void remove()}>
+              Delete
+            </ConfirmButton>
             <Button appearance="primary" onClick={() => void save()}>
               Save
             </Button>
@@ -159,7 +164,13 @@ function Value({ parameter, value, onChange }: { parameter: Parameter; value: st
 
 function QueryResult({ item, text }: { item: QueryItem; text: string }) {
   const { scope } = useSession();
-  const result = useData(`${scope.database} ${text}`, (signal) => query(scope.database, text, { signal }));
+  // What is being written is run once the person pauses.
+  const [settled, setSettled] = useState(text);
+  useEffect(() => {
+    const timer = setTimeout(() => setSettled(text), SETTLE_MILLISECONDS);
+    return () => clearTimeout(timer);
+  }, [text]);
+  const result = useData(`${scope.database} ${settled}`, (signal) => query(scope.database, settled, { signal }));
   const table = result.value?.tables[0];
   return (
     <Section title={item.title || "Query"} actions={<TextLink href={logsAddress(text)} label={`Open as a query: ${item.title}`}>Open as a query</TextLink>}>

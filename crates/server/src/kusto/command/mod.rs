@@ -56,6 +56,11 @@ pub(super) async fn run(
     requester.note("command", crate::query_log::obfuscated(text).0);
     requester.note("database", database);
     let command = Command { services, requester, caller, action: action(text), database, text, limits };
+    if limits.scope.is_bounded() && command.action != QUERY {
+        let message =
+            "query_datetimescope_from and _to are for queries; a command that changes something is refused with them";
+        return Err(KustoError::bad_request(message));
+    }
     // What follows `<|` may be rows, which are no words.
     if let Some((before, after)) = data::split(text) {
         return Ok(response::command(command.take_rows(before, after).await?));

@@ -1,0 +1,2 @@
+/** Where the portal is on its server. */
+export const BASE = "/ui";
