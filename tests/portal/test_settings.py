@@ -44,6 +44,7 @@ def test_a_recommendation_that_is_not_wanted_is_switched_off(portal, server):
     page = portal.open("/settings/recommendations").page
     page.get_by_role("switch", name=name).uncheck()
     page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("status").filter(has_text="Saved")).to_be_visible()
     off = lambda: [one["name"] for one in solution(server)["recommendationsConfiguration"] if one["status"] == "Disabled"]
     wait_until(lambda: off() == [name], 30, "the recommendation to be off")
     page.get_by_role("switch", name=name).check()

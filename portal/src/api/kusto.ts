@@ -101,7 +101,11 @@ export async function query(database: string, text: string, options: QueryOption
 /** The first table of a query's answer as objects. */
 export async function records<T>(database: string, text: string, signal?: AbortSignal): Promise<T[]> {
   const answer = await query(database, text, signal ? { signal } : {});
-  const table = answer.tables[0];
+  return rowsOf<T>(answer.tables[0]);
+}
+
+/** The rows of a table as objects; none where there is no table. */
+export function rowsOf<T>(table: Table | undefined): T[] {
   return table ? (table.rows.map((row) => toRecord(table.columns, row)) as T[]) : [];
 }
 

@@ -9,7 +9,7 @@ use access::Means;
 use access::role::ADMINISTER;
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::json;
@@ -61,15 +61,7 @@ pub(super) async fn begin(
         note(&services, "", how, requester.address, Err(problem)).await;
         return failed(StatusCode::UNAUTHORIZED, "SignInFailed", problem);
     };
-    match session::start(&services, &principal_id).await {
-        Ok(cookie) => {
-            if let Some(caller) = services.access.by_session(cookie.text()) {
-                note(&services, &caller.name, how, requester.address, Ok(&caller)).await;
-            }
-            (StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie.header())]).into_response()
-        }
-        Err(error) => failed(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError", &error.to_string()),
-    }
+    session::begun(&services, &principal_id, how, &requester).await
 }
 
 /// How people can sign in, for the page where they do.

@@ -58,15 +58,7 @@ pub(super) async fn begin(
     };
     let how = "password";
     match checked {
-        Ok(Ok(principal_id)) => match start(&services, &principal_id).await {
-            Ok(cookie) => {
-                if let Some(caller) = services.access.by_session(cookie.text()) {
-                    note(&services, &sign_in.name, how, requester.address, Ok(&caller)).await;
-                }
-                (StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie.header())]).into_response()
-            }
-            Err(error) => failed(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError", &error.to_string()),
-        },
+        Ok(Ok(principal_id)) => begun(&services, &principal_id, how, &requester).await,
         Ok(Err(Wrong::NeedsCode)) => failed(StatusCode::UNAUTHORIZED, "CodeNeeded", &Wrong::NeedsCode.to_string()),
         Ok(Err(wrong)) => {
             if let Some(address) = requester.address {
@@ -99,6 +91,19 @@ impl SessionCookie {
 
 pub(super) async fn start(services: &Services, principal_id: &str) -> Result<SessionCookie, access::Error> {
     Ok(SessionCookie(services.access.start_session(principal_id).await?.text))
+}
+
+/// Begins a session for a principal that has shown who it is, and notes how.
+pub(super) async fn begun(services: &Services, principal_id: &str, how: &str, requester: &Requester) -> Response {
+    match start(services, principal_id).await {
+        Ok(cookie) => {
+            if let Some(caller) = services.access.by_session(cookie.text()) {
+                note(services, &caller.name, how, requester.address, Ok(&caller)).await;
+            }
+            (StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie.header())]).into_response()
+        }
+        Err(error) => failed(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError", &error.to_string()),
+    }
 }
 
 /// Who is signed in, and what they may do.

@@ -5,7 +5,7 @@ import { DismissRegular } from "@fluentui/react-icons";
 import { useState } from "react";
 import { useLocation } from "wouter";
 import { ApiError } from "../../api/http";
-import { query, toRecord, type Cell, type Table } from "../../api/kusto";
+import { query, rowsOf, type Cell } from "../../api/kusto";
 import { usePreferences } from "../../app/preferences";
 import { useSession } from "../../app/session";
 import { useData } from "../../app/useData";
@@ -55,10 +55,6 @@ interface Detail {
   devices: DeviceAlert[];
   /** The one that was asked for. */
   asked: DeviceAlert | undefined;
-}
-
-function rowsOf<T>(table: Table | undefined): T[] {
-  return table ? (table.rows.map((row) => toRecord(table.columns, row)) as T[]) : [];
 }
 
 export function AlertPane({ type, day, device, alertId, isDismissed, onDismiss, onClose }: AlertPaneProps) {

@@ -6,7 +6,7 @@ import { useLocation } from "wouter";
 import { useQueryString } from "../../app/location";
 import { loadDismissed } from "../../api/alerts";
 import { getAll } from "../../api/http";
-import { query, toRecord, type Table } from "../../api/kusto";
+import { query, rowsOf } from "../../api/kusto";
 import { type Hub } from "../../api/devices";
 import { useSession } from "../../app/session";
 import { useData, useLiveReload } from "../../app/useData";
@@ -43,10 +43,6 @@ interface Recommendations {
   severities: { RecommendationSeverity: string; Count: number }[];
   prevalent: { RecommendationName: string; RecommendationDisplayName: string; RecommendationSeverity: string; Devices: number }[];
   devices: number;
-}
-
-function rowsOf<T>(table: Table | undefined): T[] {
-  return table ? (table.rows.map((row) => toRecord(table.columns, row)) as T[]) : [];
 }
 
 export function OverviewPage() {

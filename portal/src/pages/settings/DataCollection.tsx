@@ -1,7 +1,7 @@
 /** What is done with what the devices of the solution's hubs send. */
 
 import { Button, Checkbox, Field, Input, Switch, Text } from "@fluentui/react-components";
-import { useEffect, useState } from "react";
+import { useState } from "react";
 import { getAll, send } from "../../api/http";
 import { API, nameIn, workspacesPath, type SolutionProperties, type Workspace } from "../../api/scope";
 import { useSession } from "../../app/session";
@@ -10,6 +10,7 @@ import { Choice } from "../../components/filters";
 import { Section } from "../../components/Page";
 import { messageOf } from "../../components/states";
 import { SaveBar } from "./SaveBar";
+import { useEdited } from "./useEdited";
 import { useSolutionChange } from "./useSolutionChange";
 
 type Choices = Pick<SolutionProperties, "status" | "workspace" | "export" | "unmaskedIpLoggingStatus">;
@@ -18,12 +19,10 @@ export function DataCollection() {
   const { scope } = useSession();
   const { properties, id } = scope.solution;
   const kept: Choices = { status: properties.status, workspace: properties.workspace, export: properties.export, unmaskedIpLoggingStatus: properties.unmaskedIpLoggingStatus };
-  const [chosen, setChosen] = useState(kept);
+  const { value: chosen, isChanged, edit } = useEdited(kept);
   const change = useSolutionChange();
   const workspaces = useData("workspaces", (signal) => getAll<Workspace>(workspacesPath(scope.settings.subscriptionId), signal));
-  const signature = JSON.stringify(kept);
-  useEffect(() => setChosen(JSON.parse(signature) as Choices), [signature]);
-  const put = (changes: Partial<Choices>) => setChosen({ ...chosen, ...changes });
+  const put = (changes: Partial<Choices>) => edit({ ...chosen, ...changes });
   const all = workspaces.value ?? [];
   const current = all.find((workspace) => workspace.id.toLowerCase() === chosen.workspace?.toLowerCase());
   // Until they are read, there is the one that is kept.
@@ -71,7 +70,7 @@ export function DataCollection() {
       <Text block size={200}>
         Without it, addresses are masked before they are stored or judged.
       </Text>
-      <SaveBar {...change} isChanged={JSON.stringify(chosen) !== signature} onSave={() => void change.save(chosen)} />
+      <SaveBar {...change} isChanged={isChanged} onSave={() => void change.save(chosen)} />
     </Section>
   );
 }

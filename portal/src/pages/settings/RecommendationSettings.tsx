@@ -1,21 +1,19 @@
 /** Which recommendations are wanted. */
 
 import { Switch } from "@fluentui/react-components";
-import { useEffect, useState } from "react";
 import type { RecommendationSetting } from "../../api/scope";
 import { useSession } from "../../app/session";
 import { List, type ListColumn } from "../../components/List";
 import { Section } from "../../components/Page";
 import { SaveBar } from "./SaveBar";
+import { useEdited } from "./useEdited";
 import { useSolutionChange } from "./useSolutionChange";
 
 export function RecommendationSettings() {
   const { scope } = useSession();
   const kept = scope.solution.properties.recommendationsConfiguration;
-  const signature = JSON.stringify(kept);
-  const [chosen, setChosen] = useState(kept);
+  const { value: chosen, isChanged, edit } = useEdited(kept);
   const change = useSolutionChange();
-  useEffect(() => setChosen(JSON.parse(signature) as RecommendationSetting[]), [signature]);
   const columns: ListColumn<RecommendationSetting>[] = [
     { key: "name", title: "Recommendation", value: (row) => row.name, show: (row) => row.name },
     { key: "type", title: "Type", value: (row) => row.recommendationType, show: (row) => row.recommendationType },
@@ -29,7 +27,7 @@ export function RecommendationSettings() {
           checked={row.status === "Enabled"}
           label={row.status === "Enabled" ? "On" : "Off"}
           onChange={(_, { checked }) =>
-            setChosen(chosen.map((one) => (one.recommendationType === row.recommendationType ? { ...one, status: checked ? "Enabled" : "Disabled" } : one)))
+            edit(chosen.map((one) => (one.recommendationType === row.recommendationType ? { ...one, status: checked ? "Enabled" : "Disabled" } : one)))
           }
         />
       ),
@@ -38,7 +36,7 @@ export function RecommendationSettings() {
   return (
     <Section title="Recommendations configuration">
       <List label="Recommendations" columns={columns} rows={chosen} keyOf={(row) => row.recommendationType} />
-      <SaveBar {...change} isChanged={JSON.stringify(chosen) !== signature} onSave={() => void change.save({ recommendationsConfiguration: chosen })} />
+      <SaveBar {...change} isChanged={isChanged} onSave={() => void change.save({ recommendationsConfiguration: chosen })} />
     </Section>
   );
 }
