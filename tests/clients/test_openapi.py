@@ -21,12 +21,12 @@ LEFT_OUT = r"(?i)/(backups?|restore|export|stop|shutdown|restart|live)(/|$)"
 #: What may be open: how to sign in, signing in itself, and that the server is up.
 MAY_BE_OPEN = re.compile(
     r"/(healthz|readyz|livez|adfs/.*|common/.*|organizations/.*|metadata/endpoints|v1/rest/auth/metadata|ui(/.*)?)?"
-    r"|/api/v1/(openapi\.json|session|session/oidc|session/oidc/callback)"
+    r"|/api/v1/(openapi\.json|session|session/ways|session/link|session/oidc|session/oidc/callback)"
     r"|/(.*/)?(\.well-known/.*|oauth2/.*)"
 )
-#: Everybody who is signed in may ask who they are, end that, see to their own tokens, know what roles there are, and how the
-#: instance is set up.
-OWN_AFFAIRS = re.compile(r"/api/v1/(session|tokens(/\{\w+\})?|roles|settings)")
+#: Everybody who is signed in may ask who they are, end that, see to their own tokens, know what roles there are, how the
+#: instance is set up, and whom to trust for it.
+OWN_AFFAIRS = re.compile(r"/api/v1/(session|tokens(/\{\w+\})?|roles|settings|ca\.pem)")
 NOTHING = "nothing-of-this-name"
 NO_SUCH_ID = "6f9619ff-8b86-d011-b42d-00c04fc964ff"
 
