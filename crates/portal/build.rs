@@ -4,9 +4,15 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
+/// From the package's folder.
+const DIST: &str = "../../portal/dist";
+
 fn main() -> io::Result<()> {
-    let dist = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../portal/dist");
-    println!("cargo::rerun-if-changed={}", dist.display());
+    // Of this checkout, whichever one has compiled this script: several may share what is compiled.
+    let package = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());
+    let dist = package.join(DIST);
+    println!("cargo::rerun-if-changed={DIST}");
+    println!("cargo::rerun-if-env-changed=CARGO_MANIFEST_DIR");
     let mut names = Vec::new();
     collect(&dist, String::new(), &mut names)?;
     names.sort();

@@ -20,7 +20,6 @@ export interface Device {
   /** What the newest SystemInformation of the device says, and when. */
   systemInformation: Record<string, unknown> | null;
   systemInformationTime: string | null;
-  /** `MicroAgent` where events of that agent came. */
   agentVersion: string | null;
 }
 

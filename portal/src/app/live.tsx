@@ -78,3 +78,14 @@ export function LiveProvider({ children }: { children: ReactNode }) {
 export function useLive(): Live {
   return useContext(Context);
 }
+
+/** Reads again with every new alert, or burst of them. */
+export function useLiveReload(reload: () => void): void {
+  const { count } = useLive();
+  const seen = useRef(count);
+  useEffect(() => {
+    if (count === seen.current) return;
+    seen.current = count;
+    reload();
+  }, [count, reload]);
+}

@@ -1,7 +1,6 @@
 /** What a page shows of the server: read when it opens, read again when it is told to. */
 
 import { useCallback, useEffect, useRef, useState } from "react";
-import { useLive } from "./live";
 
 export interface Data<T> {
   /** Nothing until it has come. */
@@ -57,15 +56,4 @@ export function useData<T>(key: string | null, read: (signal: AbortSignal) => Pr
   }, []);
   const isCurrent = state.key === key;
   return { value: isCurrent ? state.value : undefined, error: isCurrent ? state.error : undefined, reload };
-}
-
-/** Reads again with every new alert, or burst of them. */
-export function useLiveReload(reload: () => void): void {
-  const { count } = useLive();
-  const seen = useRef(count);
-  useEffect(() => {
-    if (count === seen.current) return;
-    seen.current = count;
-    reload();
-  }, [count, reload]);
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Device } from "../api/devices";
-import { columnOf, inventoryCsv, matching, readInventoryFilter, toCsv, writeInventoryFilter, type InventoryFilter } from "./devices";
+import { columnOf, inventoryCsv, matching, readInventoryFilter, writeInventoryFilter, type InventoryFilter } from "./devices";
 
 const now = Date.parse("2026-03-02T00:00:00Z");
 const device = (deviceId: string, more: Partial<Device> = {}): Device => ({
@@ -50,8 +50,4 @@ it("keeps the inventory's filter in the address", () => {
   const search = "text=a&activity=stale&group=hub&where=distribution%3Adeb%3A12&where=name%3A%26";
   expect(writeInventoryFilter(readInventoryFilter(search))).toBe(search);
   expect(readInventoryFilter("activity=odd&group=odd&where=odd%3Ax&where=name%3A")).toEqual({ text: "", conditions: [], activity: "all", group: "" });
-});
-
-it("writes fields that spreadsheets read as they are, and run no formula", () => {
-  expect(toCsv(["a"], [['say "x", y'], ["=1+1"], [-3], [null], ["-4"]])).toBe('a\r\n"say ""x"", y"\r\n\'=1+1\r\n-3\r\n\r\n-4\r\n');
 });

@@ -1,6 +1,7 @@
 /** The inventory: its columns, how it is narrowed and grouped, and as a file. */
 
 import type { Device } from "../api/devices";
+import { toCsv } from "./csv";
 import { cellText } from "./sorting";
 import { DAY } from "./time";
 
@@ -34,10 +35,6 @@ function addresses(device: Device, member: "Ipv4Address" | "Mac"): string {
   if (!Array.isArray(nics)) return "";
   const all = (nics as Nic[]).flatMap((nic) => nic.Info ?? []).map((info) => info[member] ?? "");
   return [...new Set(all.filter(Boolean))].join(", ");
-}
-
-export function isMicroAgent(device: Device): boolean {
-  return device.systemInformation?.OsPlatform !== undefined || device.systemInformation?.AgentType !== undefined;
 }
 
 export const COLUMNS: InventoryColumn[] = [
@@ -143,16 +140,6 @@ export function matching(devices: Device[], filter: InventoryFilter, now: number
       (wanted === "" || COLUMNS.some((column) => String(column.value(device) ?? "").toLowerCase().includes(wanted))) &&
       filter.conditions.every((condition) => holds(device, condition.column, condition.text)),
   );
-}
-
-/** Rows as comma-separated values, by RFC 4180. A text that a spreadsheet would take for a formula is shown as text. */
-export function toCsv(titles: string[], rows: (string | number | boolean | null | undefined)[][]): string {
-  const field = (value: string | number | boolean | null | undefined) => {
-    if (value === null || value === undefined) return "";
-    const text = typeof value === "string" && /^[=+\-@\t\r]/.test(value) && Number.isNaN(Number(value)) ? `'${value}` : String(value);
-    return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
-  };
-  return [titles, ...rows].map((row) => row.map(field).join(",")).join("\r\n") + "\r\n";
 }
 
 export function inventoryCsv(devices: Device[], keys: string[]): string {

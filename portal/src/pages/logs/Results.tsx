@@ -8,7 +8,7 @@ import { usePreferences } from "../../app/preferences";
 import { Choice } from "../../components/filters";
 import { Empty, Loading, messageOf } from "../../components/states";
 import { CHARTS, chartOption, kindOf, plot, type ChartKind } from "../../model/chart";
-import { toCsv } from "../../model/devices";
+import { toCsv } from "../../model/csv";
 import { cellText } from "../../model/sorting";
 import { formatBytes, formatCount, formatDuration } from "../../model/time";
 import { Grid } from "./Grid";
