@@ -17,7 +17,8 @@ use engine::columnar::{Bounds, Segment, SegmentScan, encoded, is_dictionary};
 use engine::types::arrow_schema;
 use engine::{Column, Limits, Session};
 use kql::Type;
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 
 const ROWS: usize = 3000;
 const SEGMENT_ROWS: usize = 700;
@@ -27,7 +28,12 @@ struct Held {
     columns: Vec<ArrayRef>,
     rows: usize,
     times: Bounds,
+    number: usize,
+    reads: Reads,
 }
+
+/// The segments and columns that have been read.
+type Reads = Arc<Mutex<Vec<(usize, usize)>>>;
 
 impl Segment for Held {
     fn rows(&self) -> usize {
@@ -35,6 +41,7 @@ impl Segment for Held {
     }
 
     fn column(&self, column: usize) -> Result<ArrayRef> {
+        self.reads.lock().expect("reads").push((self.number, column));
         Ok(self.columns[column].clone())
     }
 
@@ -74,7 +81,8 @@ impl TableProvider for HeldTable {
         let filters = filters.iter().map(|f| state.create_physical_expr(f.clone(), &schema)).collect::<Result<_>>()?;
         let all: Vec<usize> = (0..self.schema.fields().len()).collect();
         let projection = projection.unwrap_or(&all);
-        let scan = SegmentScan::new(&self.schema, self.segments.clone(), projection, filters, 2)?;
+        let partitions = state.config().target_partitions();
+        let scan = SegmentScan::new(&self.schema, self.segments.clone(), projection, filters, partitions)?;
         Ok(scan.with_fetch(limit).expect("a scan can be limited"))
     }
 }
@@ -134,10 +142,11 @@ fn rows() -> RecordBatch {
     RecordBatch::try_new(arrow_schema(&columns()), arrays).expect("a batch")
 }
 
-fn catalogs() -> (FixedCatalog, FixedCatalog) {
-    let (rows, schema) = (rows(), arrow_schema(&columns()));
+/// The rows in segments, and what is read of them.
+fn held_table() -> (Arc<dyn TableProvider>, Reads) {
+    let (rows, reads) = (rows(), Reads::default());
     let mut segments: Vec<Arc<dyn Segment>> = Vec::new();
-    for start in (0..ROWS).step_by(SEGMENT_ROWS) {
+    for (number, start) in (0..ROWS).step_by(SEGMENT_ROWS).enumerate() {
         let part = rows.slice(start, SEGMENT_ROWS.min(ROWS - start));
         // One segment is not encoded, as rows that have just come are not.
         let held =
@@ -152,15 +161,21 @@ fn catalogs() -> (FixedCatalog, FixedCatalog) {
         let columns: Vec<ArrayRef> = part.columns().iter().map(held).collect();
         assert_eq!(is_dictionary(&columns[1]), start != SEGMENT_ROWS);
         assert!(!is_dictionary(&columns[2]));
-        segments.push(Arc::new(Held { columns, rows: part.num_rows(), times }));
+        segments.push(Arc::new(Held { columns, rows: part.num_rows(), times, number, reads: reads.clone() }));
     }
-    let catalog = |provider: Arc<dyn TableProvider>| {
-        let mut catalog = FixedCatalog::default();
-        catalog.tables.insert("T".to_owned(), Table { columns: columns(), provider });
-        catalog
-    };
-    let plain = MemTable::try_new(schema.clone(), vec![vec![rows]]).expect("a table");
-    (catalog(Arc::new(HeldTable { schema, segments })), catalog(Arc::new(plain)))
+    (Arc::new(HeldTable { schema: arrow_schema(&columns()), segments }), reads)
+}
+
+fn catalog(provider: Arc<dyn TableProvider>) -> FixedCatalog {
+    let mut catalog = FixedCatalog::default();
+    catalog.tables.insert("T".to_owned(), Table { columns: columns(), provider });
+    catalog
+}
+
+/// The same rows in segments and plain.
+fn catalogs() -> (FixedCatalog, FixedCatalog) {
+    let plain = MemTable::try_new(arrow_schema(&columns()), vec![vec![rows()]]).expect("a table");
+    (catalog(held_table().0), catalog(Arc::new(plain)))
 }
 
 async fn answer(session: &Session, catalog: &FixedCatalog, query: &str) -> Vec<String> {
@@ -233,6 +248,33 @@ const REST: &[&str] = &[
      | summarize count(), dcount(Exe) by Net, Port1",
     "mv-expand e=Extra.deep.list to typeof(string) | summarize count() by e | top 5 by e asc",
     "top 7 by Time desc | project Time, Host",
+    "top 9 by Time asc, Id asc | project Time, Id",
+    "top 5 by Time asc nulls last | project Time, D=tostring(Extra.Device), U=tostring(parse_json(Text).User)",
+    "where Ok | top 700 by Time desc nulls first, Id asc",
+    "top 40 by Level desc, Time asc, Id asc | project Level, Id, Extra",
+    "top 40 by Level asc nulls first, Id desc | project Level, Id",
+    "extend Hour=bin(Time, 1h) | top 3 by Hour desc, Id asc | project Hour, Id, Text",
+    "top 2000 by Time desc | top 3 by Level asc nulls last, Id asc | project Id",
+    "top 5 by Id asc | project Id, Level",
+    "sort by Time desc, Id asc | take 12 | where Level > 0 | project Time, Level",
+    "summarize arg_max(Time, *) by Host | sort by Time asc nulls first",
+    "summarize arg_max(Time, *)",
+    "where Level > 100 | summarize arg_max(Time, *)",
+    "summarize arg_max(Time, *) by D=tostring(Extra.Device)",
+    "summarize arg_max(Level, Time, Id) by Time",
+    "summarize a=arg_min(Id, Level), b=arg_max(Id, Time, Extra), count(), dcount(Host) by Host",
+    "summarize arg_max(Time, rand() * 0, Level) by Host | project Level",
+    "join kind=inner (T | where Level == 3 and Port == 200 | project Id, L=Level) on Id | project Id, L, Host",
+    "where Level == 3 and Port == 200 | project D=tostring(Extra.Device) | distinct D \
+     | join kind=inner (T | extend D=tostring(Extra.Device) | summarize n=count(), m=max(Time) by D, Port) on D \
+     | project D, n, m, Port",
+    "where Port == 300 | join kind=inner (T) on Host | count",
+    "where Id startswith '00' | join kind=rightsemi (T | project Id, Level) on Id | project Id, Level",
+    "where Id startswith '00' | join kind=rightouter (T | where Level == 1) on Level, Port | count",
+    "where Id startswith '0' | join kind=leftouter (T | project Level, Other=Id | where Other startswith '00') on Level \
+     | summarize count() by Level, isempty(Other)",
+    "where Id startswith '00' | join kind=rightanti (T) on Host | summarize count() by Host",
+    "where isnull(Level) | take 1 | project Level | join kind=inner (T) on Level | count",
     "sort by Score desc nulls last, Id asc | take 9",
     "join kind=inner (T | where Level == 2 | summarize m=max(Time) by Host) on Host | summarize count() by Host, m",
     "join kind=leftsemi (T | where Port == 200 | project D=tostring(Extra.Device)) on $left.Host == $right.D | count",
@@ -310,4 +352,40 @@ async fn what_segments_can_do_is_given_to_them() {
     assert!(filtered.contains("SegmentScan") && !filtered.contains("ProjectionExec"), "{filtered}");
     let ungrouped = plan("T | where Level > 1 | count").await;
     assert!(ungrouped.contains("SegmentAggregate"), "{ungrouped}");
+    let first = plan("T | where Ok | extend D=tostring(Extra.Device) | top 5 by Time desc | project Time, D").await;
+    assert!(first.contains("first=5 by Time") && first.contains("learnt=[DynamicFilter"), "{first}");
+    let joined = plan("T | where Level == 2 | join kind=inner (T | extend H=Host) on $left.Host == $right.H").await;
+    assert!(joined.contains("learnt=[DynamicFilter"), "{joined}");
+    let of_groups =
+        plan("T | where Level == 2 | distinct Host | join kind=inner (T | summarize n=count() by Host) on Host");
+    let of_groups = of_groups.await;
+    assert!(of_groups.contains("learnt=[DynamicFilter"), "{of_groups}");
+}
+
+/// What a query has no use for is not read: of the first rows in an order, and of the best row of each group.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_what_matters_is_read() {
+    let session = Session::new(Limits { parallelism: 1, ..Limits::default() }).expect("a session");
+    const TEXT: usize = 8;
+    let (_, plain) = catalogs();
+    // For each query the segments of which it needs texts.
+    let cases: &[(&str, &[usize])] = &[
+        ("T | top 5 by Time desc", &[4]),
+        ("T | where Ok | top 5 by Time desc | project Text", &[4]),
+        ("T | top 300 by Time desc", &[3, 4]),
+        ("T | top 5 by Time asc nulls last", &[0]),
+        ("T | extend U=tostring(parse_json(Text).User) | top 5 by Time desc", &[4]),
+        ("T | summarize arg_max(Time, *) by Host", &[4]),
+        ("T | summarize arg_min(Time, Text) by Level", &[0]),
+        ("T | where Time < datetime(2026-03-01 05:00) | summarize arg_max(Time, Text)", &[0]),
+        ("T | summarize arg_max(Id, Level), n=dcount(Text)", &[0, 1, 2, 3, 4]),
+    ];
+    for (query, wanted) in cases {
+        let (provider, reads) = held_table();
+        let held = catalog(provider);
+        assert_eq!(answer(&session, &held, query).await, answer(&session, &plain, query).await, "{query}");
+        let reads = reads.lock().expect("reads");
+        let of_texts: BTreeSet<usize> = reads.iter().filter(|read| read.1 == TEXT).map(|read| read.0).collect();
+        assert_eq!(of_texts.into_iter().collect::<Vec<_>>(), *wanted, "{query}");
+    }
 }

@@ -101,6 +101,11 @@ impl SegmentCache {
         Ok(footer)
     }
 
+    /// Whether an array is kept.
+    pub fn has(&self, key: &ArrayKey) -> bool {
+        self.arrays.peek(key).is_some()
+    }
+
     /// An array that is kept, or else the one that `make` gives, which is kept from now on.
     pub fn array<E>(
         &self,

@@ -76,6 +76,11 @@ impl FileSegment {
         }
     }
 
+    fn key(&self, source: &Source, expression: Option<&Arc<dyn PhysicalExpr>>) -> ArrayKey {
+        let column = &self.layout.stored[source.column()].name;
+        ArrayKey::new(self.footer.number, self.row_group, column, source, expression)
+    }
+
     fn read(&self, at: usize) -> Result<ArrayRef> {
         let column = &self.layout.stored[at];
         let of = self.layout.schema.field(at).data_type();
@@ -132,15 +137,17 @@ impl Segment for FileSegment {
         }
     }
 
+    fn is_kept(&self, source: &Source) -> bool {
+        self.cache.has(&self.key(source, None))
+    }
+
     fn derived(
         &self,
         source: &Source,
         expression: Option<&Arc<dyn PhysicalExpr>>,
         make: &mut dyn FnMut() -> datafusion::common::Result<ArrayRef>,
     ) -> datafusion::common::Result<ArrayRef> {
-        let column = &self.layout.stored[source.column()].name;
-        let key = ArrayKey::new(self.footer.number, self.row_group, column, source, expression);
-        self.cache.array(key, make)
+        self.cache.array(self.key(source, expression), make)
     }
 }
 
@@ -159,6 +166,11 @@ impl HotSegment {
     /// Rows in the engine's types, with a number that no others have.
     pub fn new(number: u64, batch: RecordBatch, cache: &SegmentCache) -> HotSegment {
         HotSegment { number, batch, cache: cache.clone() }
+    }
+
+    fn key(&self, source: &Source, expression: Option<&Arc<dyn PhysicalExpr>>) -> ArrayKey {
+        let schema = self.batch.schema_ref();
+        ArrayKey::new(self.number, 0, schema.field(source.column()).name(), source, expression)
     }
 }
 
@@ -179,6 +191,10 @@ impl Segment for HotSegment {
         None
     }
 
+    fn is_kept(&self, source: &Source) -> bool {
+        self.cache.has(&self.key(source, None))
+    }
+
     fn derived(
         &self,
         source: &Source,
@@ -188,8 +204,6 @@ impl Segment for HotSegment {
         if self.rows() < ENCODED_ROWS_MIN {
             return make();
         }
-        let schema = self.batch.schema_ref();
-        let key = ArrayKey::new(self.number, 0, schema.field(source.column()).name(), source, expression);
-        self.cache.array(key, make)
+        self.cache.array(self.key(source, expression), make)
     }
 }

@@ -1,6 +1,6 @@
 //! `arg_max` and `arg_min`: of each group the row whose key is the largest or smallest.
 
-use super::best_rows::BestValues;
+use super::best_rows::{BestKeys, BestValues};
 use super::{Groups, struct_fields};
 use crate::columnar::plain;
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, StructArray};
@@ -9,7 +9,6 @@ use datafusion::arrow::datatypes::{DataType, Float64Type};
 use datafusion::arrow::row::{OwnedRow, RowConverter, SortField};
 use datafusion::common::Result;
 use datafusion::logical_expr::EmitTo;
-use std::cmp::Ordering;
 use std::sync::Arc;
 
 /// A null key loses against every other, and a group with null keys alone still gives one of its rows.
@@ -20,8 +19,8 @@ pub(super) struct ArgExtreme {
 }
 
 enum Best {
-    /// Values by column, the key first; and which groups have a row.
-    Columns { columns: Vec<BestValues>, is_met: Vec<bool> },
+    /// The keys, and by column the values that their rows have beside them.
+    Columns { keys: BestKeys, others: Vec<BestValues>, won: Won },
     /// For types that are compared in ways of their own: in Arrow's row format, whose bytes compare as the values do.
     Rows { keys: RowConverter, rows: RowConverter, best: Vec<Option<KeyAndRow>>, bytes: usize },
 }
@@ -31,11 +30,45 @@ struct KeyAndRow {
     row: OwnedRow,
 }
 
+/// Which rows of a batch are better than what their groups had.
+#[derive(Default)]
+struct Won {
+    groups: Vec<usize>,
+    rows: Vec<u32>,
+    /// Scratch: for each group one more than its place in the others, 0 for none.
+    places: Vec<u32>,
+}
+
+impl Won {
+    fn clear(&mut self, groups: usize) {
+        self.groups.drain(..).for_each(|group| self.places[group] = 0);
+        self.rows.clear();
+        self.places.resize(groups, 0);
+    }
+
+    /// The last row that wins is the one of its group.
+    fn set(&mut self, group: usize, row: usize) {
+        let place = &mut self.places[group];
+        match place.checked_sub(1) {
+            Some(at) => self.rows[at as usize] = row as u32,
+            None => {
+                self.groups.push(group);
+                self.rows.push(row as u32);
+                *place = self.rows.len() as u32;
+            }
+        }
+    }
+}
+
 impl ArgExtreme {
     pub(super) fn new(types: &[DataType], largest: bool) -> Result<ArgExtreme> {
-        let by_column = BestValues::can_compare(&types[0]) && types.iter().all(BestValues::can_hold);
+        let by_column = BestKeys::can_compare(&types[0]) && types.iter().all(BestValues::can_hold);
         let best = match by_column {
-            true => Best::Columns { columns: types.iter().map(BestValues::new).collect(), is_met: Vec::new() },
+            true => Best::Columns {
+                keys: BestKeys::new(&types[0], largest),
+                others: types[1..].iter().map(BestValues::new).collect(),
+                won: Won::default(),
+            },
             false => {
                 let options = SortOptions { descending: false, nulls_first: largest };
                 let keys = RowConverter::new(vec![SortField::new_with_options(types[0].clone(), options)])?;
@@ -48,9 +81,10 @@ impl ArgExtreme {
 
     fn emit(&mut self, emit: EmitTo) -> Result<Vec<ArrayRef>> {
         match &mut self.best {
-            Best::Columns { columns, is_met } => {
-                emit.take_needed(is_met);
-                Ok(columns.iter_mut().map(|column| column.emit(emit)).collect())
+            Best::Columns { keys, others, won } => {
+                won.clear(0);
+                let keys = std::iter::once(keys.emit(emit));
+                Ok(keys.chain(others.iter_mut().map(|column| column.emit(emit))).collect())
             }
             Best::Rows { rows, best, .. } => {
                 let best = emit.take_needed(best);
@@ -78,9 +112,10 @@ fn compared(key: &ArrayRef, largest: bool) -> ArrayRef {
 impl Groups for ArgExtreme {
     fn resize(&mut self, groups: usize) {
         match &mut self.best {
-            Best::Columns { columns, is_met } => {
-                columns.iter_mut().for_each(|column| column.resize(groups));
-                is_met.resize(groups, false);
+            Best::Columns { keys, others, won } => {
+                keys.resize(groups);
+                others.iter_mut().for_each(|column| column.resize(groups));
+                won.clear(groups);
             }
             Best::Rows { best, .. } => best.resize_with(groups, || None),
         }
@@ -89,22 +124,11 @@ impl Groups for ArgExtreme {
     fn update(&mut self, values: &[ArrayRef], group: &[usize], counts: &dyn Fn(usize) -> bool) -> Result<()> {
         let largest = self.largest;
         match &mut self.best {
-            Best::Columns { columns, is_met } => {
-                let rows = columns.iter_mut().zip(values).map(|(column, array)| column.rows(array));
-                let rows = rows.collect::<Result<Vec<_>>>()?;
-                let keys = values[0].logical_nulls();
-                let is_null = |row| keys.as_ref().is_some_and(|nulls| nulls.is_null(row));
-                for (row, g) in group.iter().enumerate().filter(|(row, _)| counts(*row)) {
-                    let is_better = !is_met[*g]
-                        || match columns[0].compare(&rows[0], row, *g) {
-                            Ordering::Greater => largest || columns[0].is_null(*g),
-                            Ordering::Less => !largest && !is_null(row),
-                            Ordering::Equal => false,
-                        };
-                    if is_better {
-                        is_met[*g] = true;
-                        columns.iter_mut().zip(&rows).for_each(|(column, rows)| column.set(rows, row, *g));
-                    }
+            Best::Columns { keys, others, won } => {
+                won.clear(won.places.len());
+                keys.update(&values[0], group, counts, |group, row| won.set(group, row))?;
+                for (column, array) in others.iter_mut().zip(&values[1..]) {
+                    column.set(array, &won.rows, &won.groups)?;
                 }
             }
             Best::Rows { keys, rows, best, bytes } => {
@@ -141,8 +165,8 @@ impl Groups for ArgExtreme {
 
     fn size(&self) -> usize {
         match &self.best {
-            Best::Columns { columns, is_met } => {
-                columns.iter().map(BestValues::size).sum::<usize>() + is_met.capacity()
+            Best::Columns { keys, others, won } => {
+                keys.size() + others.iter().map(BestValues::size).sum::<usize>() + won.places.capacity() * 4
             }
             Best::Rows { best, bytes, .. } => bytes + best.capacity() * size_of::<Option<KeyAndRow>>(),
         }

@@ -12,6 +12,7 @@ mod exact_distinct;
 mod percentile;
 mod sketches;
 
+pub(crate) use best_rows::BestKeys;
 pub(crate) use exact_distinct::can_count;
 
 use crate::sketch::digest::Digest;
@@ -123,6 +124,15 @@ pub fn call(kind: Kind, arguments: Vec<Expr>, filter: Option<Expr>, order: Vec<S
 /// Whether an aggregate takes dictionaries for the arrays of their values.
 pub(crate) fn takes_dictionaries(aggregate: &AggregateUDF) -> bool {
     aggregate.inner().downcast_ref::<KqlAggregate>().is_some_and(|a| a.kind.takes_dictionaries())
+}
+
+/// Whether an aggregate gives for each group the row with the largest (`true`) or smallest (`false`) first argument.
+pub(crate) fn wants_largest(aggregate: &AggregateUDF) -> Option<bool> {
+    match aggregate.inner().downcast_ref::<KqlAggregate>()?.kind {
+        Kind::ArgMax => Some(true),
+        Kind::ArgMin => Some(false),
+        _ => None,
+    }
 }
 
 /// The name of field `i` of an aggregate that gives several columns.

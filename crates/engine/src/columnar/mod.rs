@@ -3,19 +3,24 @@
 //! A table is a list of [`Segment`]s. A column of a segment is an array, or, where few values come again and again, a
 //! dictionary: the values, and for each row the place of its value. What a query asks of a column is asked of the values
 //! of its dictionary ([`program`]), filters and expressions are computed where the rows are read ([`scan`]), and rows
-//! are grouped by places instead of by values ([`aggregate`]). [`rule`] finds the parts of a plan that these can do; all
+//! are grouped by places instead of by values ([`aggregate`]). Where only some rows will matter, the best of each group
+//! ([`best`]) or the first in an order ([`leading`]), the other columns are read of those alone. [`rule`] finds the parts of a plan that these can do; all
 //! others see rows in the engine's own types.
 
 mod aggregate;
+mod best;
 mod condition;
 mod encode;
+mod estimate;
 mod groups;
+mod leading;
 mod program;
 mod rule;
 mod scan;
 
 pub use encode::{dictionary_of, encoded, is_dictionary, plain};
 pub(crate) use groups::Values;
+pub(crate) use program::keys_and_values;
 pub(crate) use rule::UseSegments;
 pub use scan::SegmentScan;
 
@@ -36,6 +41,12 @@ pub trait Segment: Debug + Send + Sync {
 
     /// The least and greatest value of a column of longs, where they are known.
     fn bounds(&self, column: usize) -> Option<Bounds>;
+
+    /// Whether the values of a source are at hand ([`Segment::derived`]).
+    fn is_kept(&self, source: &Source) -> bool {
+        let _ = source;
+        false
+    }
 
     /// What is computed from this segment and may be kept: the array that `make` gives, or one that it gave before for
     /// the same source and expression.

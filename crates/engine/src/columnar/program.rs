@@ -14,7 +14,7 @@ use datafusion::common::Result;
 use datafusion::common::cast::as_boolean_array;
 use datafusion::logical_expr::Operator;
 use datafusion::physical_expr::ScalarFunctionExpr;
-use datafusion::physical_expr::expressions::{BinaryExpr, Column, Literal};
+use datafusion::physical_expr::expressions::{BinaryExpr, Column, IsNullExpr, Literal};
 use datafusion::physical_expr_common::physical_expr::is_volatile;
 use datafusion::physical_plan::PhysicalExpr;
 use datafusion::scalar::ScalarValue;
@@ -35,10 +35,7 @@ impl Selection {
 
     /// The number of rows.
     pub fn count(&self, segment: &dyn Segment) -> usize {
-        match self {
-            Selection::All => segment.rows(),
-            Selection::Rows(rows) => rows.len(),
-        }
+        self.len_of(segment.rows())
     }
 
     /// The values of the rows.
@@ -63,6 +60,40 @@ impl Selection {
             Selection::Rows(rows) => Selection::Rows(is_true.set_indices().map(|i| rows.value(i)).collect()),
         }
     }
+
+    /// Those of the rows whose value is one of those that are true; `keys` are the places of the values of all rows.
+    fn filtered_by(self, keys: &UInt32Array, truths: &[bool]) -> Selection {
+        match truths.iter().filter(|truth| **truth).count() {
+            0 => return Selection::none(),
+            n if n == truths.len() => return self,
+            _ => {}
+        }
+        let keys = keys.values();
+        // Written without a branch: which rows are kept cannot be foreseen.
+        let mut kept = vec![0u32; self.len_of(keys.len())];
+        let mut count = 0;
+        let mut keep = |row: u32| {
+            kept[count] = row;
+            count += usize::from(truths[keys[row as usize] as usize]);
+        };
+        match &self {
+            Selection::All => (0..keys.len() as u32).for_each(&mut keep),
+            Selection::Rows(rows) => rows.values().iter().for_each(|row| keep(*row)),
+        }
+        if count == kept.len() {
+            return self;
+        }
+        kept.truncate(count);
+        Selection::Rows(UInt32Array::from(kept))
+    }
+
+    /// The number of rows, of so many in all.
+    fn len_of(&self, all: usize) -> usize {
+        match self {
+            Selection::All => all,
+            Selection::Rows(rows) => rows.len(),
+        }
+    }
 }
 
 fn over(values: &ArrayRef, keys: ArrayRef) -> Result<ArrayRef> {
@@ -79,6 +110,8 @@ pub(super) struct Program {
     /// The whole over the columns of the table, for what fails on values that no row asks for.
     whole: Arc<dyn PhysicalExpr>,
     table: SchemaRef,
+    /// Whether what is computed of dictionaries is kept for queries to come.
+    is_kept: bool,
 }
 
 /// A part of an expression that reads one source alone.
@@ -103,10 +136,16 @@ impl Program {
     /// An expression over the columns of a table.
     pub fn new(expression: &Arc<dyn PhysicalExpr>, table: &SchemaRef) -> Result<Program> {
         let rest = Arc::new(Literal::new(ScalarValue::Null));
-        let mut program = Program { inputs: Vec::new(), rest, whole: expression.clone(), table: table.clone() };
+        let (whole, table) = (expression.clone(), table.clone());
+        let mut program = Program { inputs: Vec::new(), rest, whole, table, is_kept: true };
         let lowered = program.lower(expression)?;
         program.rest = program.mixed(lowered)?;
         Ok(program)
+    }
+
+    /// The same for an expression that no other query will have.
+    pub fn of_this_query(expression: &Arc<dyn PhysicalExpr>, table: &SchemaRef) -> Result<Program> {
+        Ok(Program { is_kept: false, ..Program::new(expression, table)? })
     }
 
     /// The type of the value.
@@ -186,13 +225,13 @@ impl Program {
     fn evaluate_inputs(&self, segment: &dyn Segment, selection: &Selection) -> Result<ArrayRef> {
         if let (Some(column), [input]) = (self.rest.downcast_ref::<Column>(), self.inputs.as_slice()) {
             debug_assert_eq!(column.index(), 0);
-            return input.evaluate(segment, selection);
+            return input.evaluate(segment, selection, self.is_kept);
         }
         let mut fields = Vec::with_capacity(self.inputs.len());
         let mut arrays = Vec::with_capacity(self.inputs.len());
         for (i, input) in self.inputs.iter().enumerate() {
             fields.push(Field::new(input_name(i), input.data_type.clone(), true));
-            arrays.push(plain(&input.evaluate(segment, selection)?)?);
+            arrays.push(plain(&input.evaluate(segment, selection, self.is_kept)?)?);
         }
         evaluate_over(&self.rest, fields, arrays, selection.count(segment))
     }
@@ -212,40 +251,123 @@ impl Program {
         evaluate_over(&self.whole, fields.collect(), arrays, rows)
     }
 
+    /// Those of the rows for which the condition holds.
+    pub fn select(&self, segment: &dyn Segment, selection: Selection) -> Result<Selection> {
+        let of_values = match (self.rest.downcast_ref::<Column>(), self.inputs.as_slice()) {
+            (Some(_), [input]) => input.truths_of_values(segment, &selection, self.is_kept)?,
+            _ => None,
+        };
+        match of_values {
+            Some((keys, truths)) => Ok(selection.filtered_by(&keys, &truths)),
+            None => Ok(selection.filtered(&truths(&self.evaluate(segment, &selection)?)?)),
+        }
+    }
+
+    /// Whether the program reads one source alone.
+    pub fn is_of_one_source(&self) -> bool {
+        self.inputs.len() == 1 && self.rest.is::<Column>()
+    }
+
     /// Whether the condition holds for all rows of a segment (`true`), for none (`false`), as far as that can be told
     /// without reading it.
     pub fn known(&self, segment: &dyn Segment) -> Option<bool> {
-        let comparison = self.whole.downcast_ref::<BinaryExpr>()?;
-        let (left, right) = (comparison.left(), comparison.right());
-        let (column, value, operator) = match (left.downcast_ref::<Column>(), right.downcast_ref::<Literal>()) {
-            (Some(column), Some(value)) => (column, value, *comparison.op()),
-            _ => (right.downcast_ref::<Column>()?, left.downcast_ref::<Literal>()?, comparison.op().swap()?),
-        };
-        let ScalarValue::Int64(Some(value)) = value.value() else { return None };
-        let bounds = segment.bounds(column.index())?;
-        let (all, none) = match operator {
-            Operator::Gt => (bounds.least > *value, bounds.greatest <= *value),
-            Operator::GtEq => (bounds.least >= *value, bounds.greatest < *value),
-            Operator::Lt => (bounds.greatest < *value, bounds.least >= *value),
-            Operator::LtEq => (bounds.greatest <= *value, bounds.least > *value),
-            Operator::Eq => (false, *value < bounds.least || *value > bounds.greatest),
-            _ => (false, false),
-        };
-        if none {
-            return Some(false);
-        }
-        (all && !bounds.has_nulls).then_some(true)
+        known(&self.whole, segment)
     }
 }
 
+/// What the bounds of a segment's columns tell of a condition: that it holds for all rows, or for none.
+pub(super) fn known(condition: &Arc<dyn PhysicalExpr>, segment: &dyn Segment) -> Option<bool> {
+    if let Some(literal) = condition.downcast_ref::<Literal>() {
+        return Some(*literal.value() == ScalarValue::Boolean(Some(true)));
+    }
+    if let Some(null) = condition.downcast_ref::<IsNullExpr>() {
+        let bounds = segment.bounds(null.arg().downcast_ref::<Column>()?.index())?;
+        return (!bounds.has_nulls).then_some(false);
+    }
+    let comparison = condition.downcast_ref::<BinaryExpr>()?;
+    let (left, right) = (comparison.left(), comparison.right());
+    match comparison.op() {
+        Operator::And => match (known(left, segment), known(right, segment)) {
+            (Some(false), _) | (_, Some(false)) => return Some(false),
+            (Some(true), Some(true)) => return Some(true),
+            _ => return None,
+        },
+        Operator::Or => match (known(left, segment), known(right, segment)) {
+            (Some(true), _) | (_, Some(true)) => return Some(true),
+            (Some(false), Some(false)) => return Some(false),
+            _ => return None,
+        },
+        _ => {}
+    }
+    let (column, value, operator) = match (left.downcast_ref::<Column>(), right.downcast_ref::<Literal>()) {
+        (Some(column), Some(value)) => (column, value, *comparison.op()),
+        _ => (right.downcast_ref::<Column>()?, left.downcast_ref::<Literal>()?, comparison.op().swap()?),
+    };
+    let ScalarValue::Int64(Some(value)) = value.value() else { return None };
+    let bounds = segment.bounds(column.index())?;
+    let (all, none) = match operator {
+        Operator::Gt => (bounds.least > *value, bounds.greatest <= *value),
+        Operator::GtEq => (bounds.least >= *value, bounds.greatest < *value),
+        Operator::Lt => (bounds.greatest < *value, bounds.least >= *value),
+        Operator::LtEq => (bounds.greatest <= *value, bounds.least > *value),
+        Operator::Eq => (false, *value < bounds.least || *value > bounds.greatest),
+        _ => (false, false),
+    };
+    if none {
+        return Some(false);
+    }
+    (all && !bounds.has_nulls).then_some(true)
+}
+
 impl Input {
-    fn evaluate(&self, segment: &dyn Segment, selection: &Selection) -> Result<ArrayRef> {
+    /// Where the source is held as a dictionary of not too many values: the keys of all rows, and whether the condition
+    /// holds for each of the values.
+    fn truths_of_values(
+        &self,
+        segment: &dyn Segment,
+        selection: &Selection,
+        is_kept: bool,
+    ) -> Result<Option<(UInt32Array, Vec<bool>)>> {
+        let Some(expression) = &self.expression else { return Ok(None) };
+        if self.source.is_better_read_few(segment, selection) {
+            return Ok(None);
+        }
+        let held = self.source.read(segment)?;
+        let Some((keys, values)) = keys_and_values(&held) else { return Ok(None) };
+        if values.len() > selection.count(segment) {
+            return Ok(None);
+        }
+        // What fails on a value may not fail on any row that is asked about.
+        let Ok(found) = self.of_values(segment, expression, values, is_kept) else { return Ok(None) };
+        let found = as_boolean_array(&found)?;
+        let truths = (0..found.len()).map(|at| found.is_valid(at) && found.value(at)).collect();
+        Ok(Some((keys.clone(), truths)))
+    }
+
+    /// What is computed of the values of a dictionary.
+    fn of_values(
+        &self,
+        segment: &dyn Segment,
+        expression: &Arc<dyn PhysicalExpr>,
+        values: &ArrayRef,
+        is_kept: bool,
+    ) -> Result<ArrayRef> {
+        let mut make = || evaluate_one(expression, values);
+        match is_kept {
+            true => segment.derived(&self.source, Some(expression), &mut make),
+            false => make(),
+        }
+    }
+
+    fn evaluate(&self, segment: &dyn Segment, selection: &Selection, is_kept: bool) -> Result<ArrayRef> {
+        if let Some(values) = self.source.read_few(segment, selection)? {
+            return self.expression.as_ref().map_or_else(|| Ok(values.clone()), |e| evaluate_one(e, &values));
+        }
         let values = self.source.read(segment)?;
         let Some(expression) = &self.expression else { return selection.of(&values) };
         match values.as_any_dictionary_opt() {
             Some(dictionary) if dictionary.values().len() <= selection.count(segment) => {
-                let mut make = || evaluate_one(expression, dictionary.values());
-                let computed = segment.derived(&self.source, Some(expression), &mut make)?;
+                let computed = self.of_values(segment, expression, dictionary.values(), is_kept)?;
                 let keys: ArrayRef = Arc::new(dictionary.keys().as_primitive::<UInt32Type>().clone());
                 selection.of(&over(&computed, keys)?)
             }
@@ -260,6 +382,23 @@ impl Source {
         match self {
             Source::Column(column) | Source::Member { column, .. } => *column,
         }
+    }
+
+    /// Whether it is better to compute the values of the selected rows alone than to keep those of all rows for queries
+    /// to come.
+    fn is_better_read_few(&self, segment: &dyn Segment, selection: &Selection) -> bool {
+        let is_few = selection.count(segment).saturating_mul(FEW_ONE_IN) < segment.rows();
+        matches!(self, Source::Member { .. }) && is_few && !segment.is_kept(self)
+    }
+
+    /// The values of the selected rows, where that is better.
+    fn read_few(&self, segment: &dyn Segment, selection: &Selection) -> Result<Option<ArrayRef>> {
+        let Source::Member { column, path } = self else { return Ok(None) };
+        if !self.is_better_read_few(segment, selection) {
+            return Ok(None);
+        }
+        let texts = plain(&selection.of(&segment.column(*column)?)?)?;
+        Ok(Some(members(&texts, path)?))
     }
 
     /// The values of all rows of a segment.
@@ -279,6 +418,9 @@ impl Source {
         }
     }
 }
+
+/// Where a segment has more than so many rows for each that is asked for, only what they need is computed of its texts.
+const FEW_ONE_IN: usize = 64;
 
 /// The source that an expression is, if it is one.
 fn source(expression: &Arc<dyn PhysicalExpr>) -> Option<Source> {
@@ -362,9 +504,14 @@ impl Programs {
         Ok(self.programs.len() - 1)
     }
 
+    /// The type of one of them.
+    pub fn data_type(&self, place: usize) -> Result<DataType> {
+        self.programs[place].data_type()
+    }
+
     /// The value of one of them for no rows.
     pub fn empty(&self, place: usize) -> Result<ArrayRef> {
-        Ok(datafusion::arrow::array::new_empty_array(&self.programs[place].data_type()?))
+        Ok(datafusion::arrow::array::new_empty_array(&self.data_type(place)?))
     }
 
     /// The values of all of them for the rows selected, plain or as dictionaries.
@@ -394,7 +541,7 @@ fn spread(values: &BooleanArray, keys: &UInt32Array) -> BooleanArray {
 }
 
 /// Whether a value is held as a dictionary; for operators that take either.
-pub(super) fn keys_and_values(array: &ArrayRef) -> Option<(&UInt32Array, &ArrayRef)> {
+pub(crate) fn keys_and_values(array: &ArrayRef) -> Option<(&UInt32Array, &ArrayRef)> {
     is_dictionary(array).then(|| {
         let dictionary = array.as_dictionary::<UInt32Type>();
         (dictionary.keys(), dictionary.values())

@@ -10,10 +10,12 @@ use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::projection::ProjectionExec;
+use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::{ExecutionPlan, InputOrderMode, PhysicalExpr};
 use std::sync::Arc;
 
-/// Gives filters, expressions and the first step of aggregates right above a scan of segments to the scan.
+/// Gives filters, expressions, the first step of aggregates and limits of sorted rows right above a scan of segments to
+/// the scan. It comes before operators tell the scans below them what they learn.
 #[derive(Debug)]
 pub(crate) struct UseSegments;
 
@@ -65,6 +67,12 @@ fn taken_over(node: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionP
     if let Some(aggregate) = node.downcast_ref::<AggregateExec>() {
         return aggregated(aggregate, scan);
     }
+    if let Some(sort) = node.downcast_ref::<SortExec>() {
+        let Some(rows) = sort.fetch() else { return Ok(None) };
+        let key = sort.expr().first();
+        let Some(leading) = scan.leading(&key.expr, key.options, rows)? else { return Ok(None) };
+        return Ok(Some(node.clone().with_new_children(vec![Arc::new(leading)])?));
+    }
     Ok(None)
 }
 
@@ -78,7 +86,7 @@ fn with_fetch_of(fetch: Option<usize>, scan: Arc<dyn ExecutionPlan>) -> Arc<dyn 
 fn aggregated(node: &AggregateExec, scan: &SegmentScan) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     let group = node.group_expr();
     let can = matches!(node.mode(), AggregateMode::Partial | AggregateMode::Single | AggregateMode::SinglePartitioned)
-        && !scan.has_fetch()
+        && !scan.is_limited()
         && !group.has_grouping_set()
         && node.limit_options().is_none()
         && *node.input_order_mode() == InputOrderMode::Linear

@@ -1,18 +1,27 @@
 //! Reading segments: filters and expressions are computed where the rows are, only what is left of them goes on.
 
-use super::condition::{Condition, conditions, select};
-use super::program::{Programs, Selection};
+use super::condition::Conditions;
+use super::estimate;
+use super::leading::Leading;
+use super::program::{Program, Programs, Selection};
 use super::{Segment, plain};
 use datafusion::arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use datafusion::arrow::compute::SortOptions;
 use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
-use datafusion::common::Result;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Result, Statistics};
 use datafusion::execution::TaskContext;
 use datafusion::physical_expr::EquivalenceProperties;
 use datafusion::physical_expr::expressions::Column;
-use datafusion::physical_expr_common::physical_expr::is_volatile;
+use datafusion::physical_expr_common::physical_expr::{is_volatile, snapshot_generation};
 use datafusion::physical_plan::coop::cooperative;
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, SchedulingType};
+use datafusion::physical_plan::filter_pushdown::{
+    ChildPushdownResult, FilterPushdownPhase, FilterPushdownPropagation, PushedDown,
+};
+use datafusion::physical_plan::statistics::StatisticsArgs;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PhysicalExpr, PlanProperties, ReplaceChildrenOptions,
@@ -30,6 +39,10 @@ pub struct SegmentScan {
     segments: Arc<Vec<Arc<dyn Segment>>>,
     /// Conditions over the columns of the table.
     filters: Vec<Arc<dyn PhysicalExpr>>,
+    /// Conditions over the columns of the table that operators above learn while the query runs. They ask them too.
+    learnt: Vec<Arc<dyn PhysicalExpr>>,
+    /// Where only the first rows by a key are asked for.
+    leading: Option<Leading>,
     /// What is given for each row, over the columns of the table.
     outputs: Vec<Output>,
     /// The fields of the outputs.
@@ -65,6 +78,8 @@ impl SegmentScan {
             table: table.clone(),
             segments: Arc::new(segments),
             filters,
+            learnt: Vec::new(),
+            leading: None,
             outputs: Vec::new(),
             schema: table.clone(),
             fetch: None,
@@ -130,17 +145,50 @@ impl SegmentScan {
         if repeats {
             return Ok(None);
         }
-        let replaced = |expression: &&Arc<dyn PhysicalExpr>| {
-            let by_output = |node: Arc<dyn PhysicalExpr>| {
-                Ok(match node.downcast_ref::<Column>() {
-                    Some(column) => Transformed::yes(self.outputs[column.index()].expression.clone()),
-                    None => Transformed::no(node),
-                })
-            };
-            // From the top down would go on into what has been put in.
-            Ok((*expression).clone().transform_up(by_output)?.data)
-        };
-        Ok(Some(expressions.iter().map(replaced).collect::<Result<_>>()?))
+        let outputs: Vec<Arc<dyn PhysicalExpr>> = self.outputs.iter().map(|o| o.expression.clone()).collect();
+        let replaced = expressions.iter().map(|expression| over(expression, &outputs));
+        replaced.collect::<Result<Option<Vec<_>>>>()
+    }
+
+    /// This scan with what operators above are going to learn about `columns`, given over the columns of the table; and
+    /// for each condition that is offered whether it is taken.
+    pub(super) fn learning(
+        &self,
+        phase: FilterPushdownPhase,
+        offered: &ChildPushdownResult,
+        columns: &[Arc<dyn PhysicalExpr>],
+    ) -> Result<(Option<SegmentScan>, Vec<PushedDown>)> {
+        let mut learnt = self.learnt.clone();
+        let mut taken = Vec::with_capacity(offered.parent_filters.len());
+        for offer in &offered.parent_filters {
+            // What does not change has been taken as a filter. A limit counts rows that a condition would leave out.
+            let can_take = matches!(phase, FilterPushdownPhase::Post)
+                && snapshot_generation(&offer.filter) != 0
+                && self.fetch.is_none();
+            let condition = if can_take { over(&offer.filter, columns)? } else { None };
+            taken.push(if condition.is_some() { PushedDown::Yes } else { PushedDown::No });
+            learnt.extend(condition.filter(|condition| !is_volatile(condition)));
+        }
+        let is_new = learnt.len() > self.learnt.len();
+        Ok((is_new.then(|| SegmentScan { learnt, ..self.clone() }), taken))
+    }
+
+    /// This scan where only the first `rows` rows are asked for by a key, given over its outputs, and maybe others after
+    /// it.
+    pub(super) fn leading(
+        &self,
+        key: &Arc<dyn PhysicalExpr>,
+        options: SortOptions,
+        rows: usize,
+    ) -> Result<Option<SegmentScan>> {
+        if self.fetch.is_some() || self.leading.is_some() {
+            return Ok(None);
+        }
+        let Some(key) = self.through(&[key])?.and_then(|mut keys| keys.pop()) else { return Ok(None) };
+        let Some(leading) = Leading::new(key, options, rows, &self.table) else { return Ok(None) };
+        let mut segments = self.segments.as_ref().clone();
+        leading.sort(&mut segments);
+        Ok(Some(SegmentScan { segments: Arc::new(segments), leading: Some(leading), ..self.clone() }))
     }
 
     /// This scan with other outputs, given over its present ones.
@@ -154,7 +202,7 @@ impl SegmentScan {
 
     /// This scan with one more condition, given over its outputs.
     pub(super) fn filter(&self, condition: &Arc<dyn PhysicalExpr>) -> Result<Option<SegmentScan>> {
-        if self.fetch.is_some() {
+        if self.fetch.is_some() || self.leading.is_some() {
             return Ok(None);
         }
         let Some(mut conditions) = self.through(&[condition])? else { return Ok(None) };
@@ -174,23 +222,46 @@ impl SegmentScan {
         &self.table
     }
 
-    pub(super) fn has_fetch(&self) -> bool {
-        self.fetch.is_some()
+    /// Whether not all rows that meet the conditions are given.
+    pub(super) fn is_limited(&self) -> bool {
+        self.fetch.is_some() || self.leading.is_some()
     }
 
-    pub(super) fn filters(&self) -> &[Arc<dyn PhysicalExpr>] {
-        &self.filters
+    /// The conditions, those that are learnt too.
+    pub(super) fn all_conditions(&self) -> impl Iterator<Item = &Arc<dyn PhysicalExpr>> {
+        self.filters.iter().chain(&self.learnt)
     }
 
     /// The conditions, ready to be asked.
-    pub(super) fn conditions(&self) -> Result<Vec<Condition>> {
-        conditions(&self.filters, &self.table)
+    pub(super) fn conditions(&self) -> Result<Conditions> {
+        Conditions::new(&self.filters, &self.learnt, &self.table)
     }
 
     /// The segments that one partition reads.
     pub(super) fn share(&self, partition: usize) -> Vec<Arc<dyn Segment>> {
         self.segments.iter().skip(partition).step_by(self.partitions()).cloned().collect()
     }
+}
+
+/// An expression over `columns`, put in the places of its own; `None` where it has others.
+fn over(
+    expression: &Arc<dyn PhysicalExpr>,
+    columns: &[Arc<dyn PhysicalExpr>],
+) -> Result<Option<Arc<dyn PhysicalExpr>>> {
+    let mut is_known = true;
+    let by_column = |node: Arc<dyn PhysicalExpr>| {
+        Ok(match node.downcast_ref::<Column>().map(|column| columns.get(column.index())) {
+            Some(Some(column)) => Transformed::yes(column.clone()),
+            Some(None) => {
+                is_known = false;
+                Transformed::no(node)
+            }
+            None => Transformed::no(node),
+        })
+    };
+    // From the top down would go on into what has been put in.
+    let replaced = expression.clone().transform_up(by_column)?.data;
+    Ok(is_known.then_some(replaced))
 }
 
 fn properties(schema: SchemaRef, partitions: usize) -> Arc<PlanProperties> {
@@ -211,6 +282,13 @@ impl DisplayAs for SegmentScan {
         if !self.filters.is_empty() {
             let filters: Vec<String> = self.filters.iter().map(ToString::to_string).collect();
             write!(f, ", filters=[{}]", filters.join(" AND "))?;
+        }
+        if !self.learnt.is_empty() {
+            let learnt: Vec<String> = self.learnt.iter().map(ToString::to_string).collect();
+            write!(f, ", learnt=[{}]", learnt.join(" AND "))?;
+        }
+        if let Some(leading) = &self.leading {
+            write!(f, ", first={leading}")?;
         }
         self.fetch.map_or(Ok(()), |fetch| write!(f, ", fetch={fetch}"))
     }
@@ -233,7 +311,7 @@ impl ExecutionPlan for SegmentScan {
         &self,
         f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
     ) -> Result<TreeNodeRecursion> {
-        apply_expression_roots(self.outputs.iter().map(|o| &o.expression).chain(&self.filters), f)
+        apply_expression_roots(self.outputs.iter().map(|o| &o.expression).chain(self.all_conditions()), f)
     }
 
     fn replace_children(
@@ -253,18 +331,56 @@ impl ExecutionPlan for SegmentScan {
     }
 
     fn with_fetch(&self, limit: Option<usize>) -> Option<Arc<dyn ExecutionPlan>> {
+        if self.leading.is_some() {
+            return None;
+        }
         let scan = SegmentScan { fetch: limit, ..self.clone() };
         Some(Arc::new(match limit {
-            Some(limit) if scan.filters.is_empty() => scan.of_first_segments(limit),
+            Some(limit) if scan.all_conditions().next().is_none() => scan.of_first_segments(limit),
             _ => scan,
         }))
     }
 
+    fn statistics_from_inputs(
+        &self,
+        _inputs: &[Arc<Statistics>],
+        arguments: &StatisticsArgs,
+    ) -> Result<Arc<Statistics>> {
+        let rows = match arguments.partition() {
+            Some(partition) => estimate::rows(self.share(partition).iter(), &self.filters),
+            None => estimate::rows(self.segments.iter(), &self.filters),
+        };
+        let rows = self.fetch.map_or(rows, |fetch| rows.min(fetch.saturating_mul(self.partitions())));
+        let num_rows = match self.all_conditions().next().is_none() && !self.is_limited() {
+            true => Precision::Exact(rows),
+            false => Precision::Inexact(rows),
+        };
+        Ok(Arc::new(Statistics { num_rows, ..Statistics::new_unknown(&self.schema) }))
+    }
+
+    /// Takes what operators above learn about the rows.
+    fn handle_child_pushdown_result(
+        &self,
+        phase: FilterPushdownPhase,
+        offered: ChildPushdownResult,
+        _config: &ConfigOptions,
+    ) -> Result<FilterPushdownPropagation<Arc<dyn ExecutionPlan>>> {
+        let outputs: Vec<Arc<dyn PhysicalExpr>> = self.outputs.iter().map(|o| o.expression.clone()).collect();
+        let (scan, taken) = self.learning(phase, &offered, &outputs)?;
+        let result = FilterPushdownPropagation::with_parent_pushdown_result(taken);
+        Ok(match scan {
+            Some(scan) => result.with_updated_node(Arc::new(scan)),
+            None => result,
+        })
+    }
+
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let key = self.leading.as_ref().map(|leading| leading.program(&self.table)).transpose()?;
         let mut outputs = Programs::over(&self.table);
         let mut reader = Reader {
             segments: self.share(partition).into(),
             conditions: self.conditions()?,
+            leading: key.zip(self.leading.clone()),
             places: self.outputs.iter().map(|o| outputs.add(&o.expression)).collect::<Result<_>>()?,
             outputs,
             schema: self.schema.clone(),
@@ -281,7 +397,8 @@ impl ExecutionPlan for SegmentScan {
 /// The state of reading one partition.
 struct Reader {
     segments: VecDeque<Arc<dyn Segment>>,
-    conditions: Vec<Condition>,
+    conditions: Conditions,
+    leading: Option<(Program, Leading)>,
     outputs: Programs,
     /// For each output its place among the programs.
     places: Vec<usize>,
@@ -312,10 +429,13 @@ impl Reader {
         }
     }
 
-    fn read(&self, segment: &dyn Segment) -> Result<Option<RecordBatch>> {
-        let mut selection = select(&self.conditions, segment)?;
+    fn read(&mut self, segment: &dyn Segment) -> Result<Option<RecordBatch>> {
+        let mut selection = self.conditions.select(segment)?;
         if selection.count(segment) == 0 {
             return Ok(None);
+        }
+        if let Some((key, leading)) = &self.leading {
+            selection = leading.select(key, segment, selection)?;
         }
         selection.truncate(self.left, segment);
         let values = self.outputs.evaluate(segment, &selection)?;
