@@ -819,3 +819,37 @@ def test_raw_events_of_the_first_hub_are_switched_on_by_the_command_line_and_sta
     restart(server)
     first.send(process_start("true"))
     assert export() == [] and len(first.raw()) == 2
+
+
+# Tables that the owner has changed
+
+
+def test_columns_that_the_owner_has_given_other_types_keep_them_and_get_what_is_found(new_server):
+    server = new_server("--no-agent", "--raw-events").start()
+    changed = {
+        "SecurityAlert": ("ExtendedProperties", "dynamic"),
+        "SecurityRecommendation": ("RecommendationAdditionalData", "string"),
+        "SecurityIoTRawEvent": ("EventDetails", "dynamic"),
+    }
+    for table, (column, of) in changed.items():
+        server.manage(f".drop table {table}")
+        server.manage(f".create table {table} (TimeGenerated: datetime, {column}: {of})")
+    restart(server)
+    for column, of in changed.values():
+        assert f"what is found is stored as {of}" in server.log_text(), column
+    device = server.create_device("changed")
+    server.accept(device, message(reverse_shell("found"), listening_ports("0.0.0.0:22")))
+    found = 'SecurityAlert | where AlertType == "IoT_ReverseShell" | project tostring(ExtendedProperties.CommandLine), gettype(ExtendedProperties)'
+    wait_until(lambda: server.kusto(found).rows, 30, "the alert")
+    [(command_line, of)] = server.kusto(found).rows
+    assert command_line.endswith("# found") and of == "dictionary"
+    details = 'SecurityRecommendation | where RecommendationState == "Active" | take 1 | project gettype(RecommendationAdditionalData), isnotempty(RecommendationAdditionalData)'
+    wait_until(lambda: server.kusto(details).rows, 30, "the recommendation")
+    assert [list(row) for row in server.kusto(details).rows] == [["string", True]]
+    events = "SecurityIoTRawEvent | project IoTRawEventId, gettype(EventDetails)"
+    assert {row[1] for row in server.kusto(events).rows} == {"dictionary"}
+    count = server.kusto(f"{events} | count").value
+    restart(server, "kill")
+    server.accept(device, message(reverse_shell("found again")))
+    wait_until(lambda: server.kusto("SecurityAlert | count").value == 2, 30, "the second alert")
+    assert server.kusto(f"{events} | count").value == count + 1

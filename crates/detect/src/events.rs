@@ -4,17 +4,19 @@ use crate::settings::DEFAULT_HUB;
 use crate::tables::{RAW_EVENTS, rows};
 use crate::{Error, Settings};
 use arrow::array::RecordBatch;
+use engine::Column;
 use messages::Event;
 use messages::intake::Delivery;
 use messages::schema::Agent;
 use serde_json::{Map, Value, json};
 use workspace::EventId;
 
-/// The raw-event rows of a message, for a workspace, and for each row the id of its event.
+/// The raw-event rows of a message, for a workspace whose table has these columns, and for each row the id of its event.
 pub fn raw_rows(
     delivery: &Delivery,
     settings: &Settings,
     workspace_id: &str,
+    columns: &[Column],
 ) -> Result<(RecordBatch, Vec<EventId>), Error> {
     let sender = sender(delivery);
     let mut objects = Vec::new();
@@ -27,7 +29,7 @@ pub fn raw_rows(
             ids.push(EventId::new(&sender, &event.id));
         }
     }
-    Ok((rows(RAW_EVENTS, &objects)?, ids))
+    Ok((rows(columns, &objects)?, ids))
 }
 
 /// Who has sent a message: the device, among those of all hubs. Ids of the default hub's events are older than other hubs.

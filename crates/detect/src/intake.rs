@@ -10,7 +10,7 @@ use crate::detector::{Detector, Findings};
 use crate::events::raw_rows;
 use crate::mask::{mask, masked_text};
 use crate::recommendations::Standing;
-use crate::tables::{ALERTS, OPERATION, RAW_EVENTS, RECOMMENDATIONS, SCHEMAS, SOLUTION, columns, rows};
+use crate::tables::{ALERTS, OPERATION, RAW_EVENTS, RECOMMENDATIONS, SCHEMAS, SOLUTION, columns, columns_in, rows};
 use crate::{Destination, Error, Settings};
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
@@ -56,17 +56,33 @@ pub struct Pipeline {
     is_passing_over: AtomicBool,
 }
 
+/// What raw events are stored for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Use {
+    /// To be judged, and to be kept where the owner keeps them.
+    Judged,
+    /// To be kept.
+    Kept,
+}
+
 /// What is done one after the other.
 enum Work {
     Events(RecordBatch),
     Settings(Arc<Settings>),
 }
 
-/// Makes the tables of a security workspace, where they are not there yet.
+/// Makes the tables of a security workspace, where they are not there yet. A column that the owner has given another type
+/// keeps it.
 pub async fn create_tables(workspaces: &Workspaces, database: &str) -> Result<(), Error> {
     workspaces.create_database(database).await?;
     for schema in SCHEMAS.iter() {
-        workspaces.create_merge_table(database, schema).await?;
+        let columns = columns_in(workspaces, database, &schema.name);
+        for (kept, own) in columns.iter().zip(&schema.columns).filter(|(kept, own)| kept != own) {
+            let (table, column) = (&schema.name, &own.name);
+            let (of, wanted) = (kept.column_type.name(), own.column_type.name());
+            tracing::warn!(database, table, column, "a column of type {of}, not {wanted}: what is found is stored as {of}");
+        }
+        workspaces.create_merge_table(database, &TableSchema { name: schema.name.clone(), columns }).await?;
     }
     workspaces.create_database(INTERNAL_DATABASE).await?;
     let window = TableSchema { name: WINDOW_TABLE.to_owned(), columns: columns(RAW_EVENTS).to_vec() };
@@ -197,17 +213,26 @@ impl Pipeline {
             }
         }
         let main = &settings.main;
-        let (database, table) = if settings.stores_raw_events && self.is_within_quota(&main.database).await {
-            (main.database.as_str(), RAW_EVENTS)
-        } else {
-            (INTERNAL_DATABASE, WINDOW_TABLE)
+        let is_kept = settings.stores_raw_events && self.is_within_quota(&main.database).await;
+        // Events are judged as they are stored, which needs the types that rules know.
+        let is_judged_there = is_kept && columns_in(&self.workspaces, &main.database, RAW_EVENTS) == columns(RAW_EVENTS);
+        if is_kept && !is_judged_there {
+            self.append_raw(&delivery, &settings, main, RAW_EVENTS, Use::Kept).await?;
+        }
+        let window;
+        let (place, table) = match is_judged_there {
+            true => (main, RAW_EVENTS),
+            false => {
+                window = Destination { database: INTERNAL_DATABASE.to_owned(), ..main.clone() };
+                (&window, WINDOW_TABLE)
+            }
         };
-        for batch in self.append_raw(&delivery, &settings, &main.workspace_id, database, table).await? {
+        for batch in self.append_raw(&delivery, &settings, place, table, Use::Judged).await? {
             // The events are durable: if judging has ended they are judged at the next start.
             let _ = self.judging.send(Work::Events(batch)).await;
         }
         for other in settings.others_of_raw_events() {
-            self.append_raw(&delivery, &settings, &other.workspace_id, &other.database, RAW_EVENTS).await?;
+            self.append_raw(&delivery, &settings, other, RAW_EVENTS, Use::Kept).await?;
         }
         Ok(())
     }
@@ -217,17 +242,22 @@ impl Pipeline {
         &self,
         delivery: &Delivery,
         settings: &Settings,
-        workspace_id: &str,
-        database: &str,
+        place: &Destination,
         table: &str,
+        wanted: Use,
     ) -> Result<Vec<RecordBatch>, NotKept> {
         let failed = |error: Error| NotKept::Failed(error.to_string());
-        let (batch, mut ids) = raw_rows(delivery, settings, workspace_id).map_err(failed)?;
-        if workspace_id != settings.main.workspace_id {
-            // Each workspace has had an event or has not.
+        let database = &place.database;
+        let columns = match wanted {
+            Use::Judged => columns(RAW_EVENTS).to_vec(),
+            Use::Kept => columns_in(&self.workspaces, database, table),
+        };
+        let (batch, mut ids) = raw_rows(delivery, settings, &place.workspace_id, &columns).map_err(failed)?;
+        if wanted == Use::Kept {
+            // Each workspace has had an event or has not, whether or not it has been judged.
             ids = ids.iter().map(|id| id.of(database)).collect();
         }
-        let append = Append { database: database.to_owned(), tables: vec![(table.to_owned(), batch)], ids: vec![ids] };
+        let append = Append { database: database.clone(), tables: vec![(table.to_owned(), batch)], ids: vec![ids] };
         let stored = self.workspaces.append(append).await.map_err(|error| match error {
             workspace::Error::Overloaded | workspace::Error::DiskFull(_) => NotKept::Busy,
             other => NotKept::Failed(other.to_string()),
@@ -402,7 +432,7 @@ impl Writer {
     ) -> Result<Vec<bool>, Error> {
         let append = Append {
             database: database.to_owned(),
-            tables: vec![(table.to_owned(), rows(table, objects)?)],
+            tables: vec![(table.to_owned(), rows(&columns_in(&self.workspaces, database, table), objects)?)],
             ids: if ids.is_empty() { Vec::new() } else { vec![ids] },
         };
         let appended = self.workspaces.append(append).await?;

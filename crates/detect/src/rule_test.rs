@@ -4,6 +4,7 @@ use crate::alerts::Alert;
 use crate::content::{AlertRule, RecommendationRule, RuleTest, SampleEvent, read};
 use crate::detector::Detector;
 use crate::events::raw_rows;
+use crate::tables::{RAW_EVENTS, columns};
 use crate::{Destination, Error, Settings};
 use arrow::compute::concat_batches;
 use engine::{Limits, Session};
@@ -87,7 +88,7 @@ async fn run_one(detector: &mut Detector, test: &RuleTest) -> Result<Result<(), 
                 Ok(delivery) => delivery,
                 Err(problem) => return Ok(Err(problem)),
             };
-            batches.push(raw_rows(&delivery, &settings, "")?.0);
+            batches.push(raw_rows(&delivery, &settings, "", columns(RAW_EVENTS))?.0);
         }
         clock += TICKS_PER_SECOND;
         let Some(first) = batches.first() else { continue };

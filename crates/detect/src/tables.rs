@@ -7,7 +7,7 @@ use kql::Type;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
-use workspace::{BatchBuilder, TableSchema};
+use workspace::{BatchBuilder, TableSchema, Workspaces};
 
 pub const RAW_EVENTS: &str = "SecurityIoTRawEvent";
 pub const ALERTS: &str = "SecurityAlert";
@@ -49,9 +49,22 @@ pub fn columns(table: &str) -> &'static [Column] {
     SCHEMAS.iter().find(|s| s.name == table).map_or(&[], |s| &s.columns)
 }
 
-/// Rows of a built-in table from JSON objects.
-pub fn rows(table: &str, objects: &[Map<String, Value>]) -> Result<RecordBatch, Error> {
-    let mut builder = BatchBuilder::new(columns(table));
+/// The columns of a built-in table as they are in a database, whose owner may have given some of them other types.
+pub fn columns_in(workspaces: &Workspaces, database: &str, table: &str) -> Vec<Column> {
+    let mut columns = columns(table).to_vec();
+    // Where there is no such table, storing rows says so.
+    let known = workspaces.columns(database, table).unwrap_or_default();
+    for column in &mut columns {
+        if let Some(known) = known.iter().find(|known| known.name == column.name) {
+            column.column_type = known.column_type;
+        }
+    }
+    columns
+}
+
+/// Rows from JSON objects, whose values are read as the types of the columns.
+pub fn rows(columns: &[Column], objects: &[Map<String, Value>]) -> Result<RecordBatch, Error> {
+    let mut builder = BatchBuilder::new(columns);
     objects.iter().for_each(|object| builder.push_object(object));
     Ok(builder.finish()?)
 }
