@@ -4,6 +4,7 @@ import csv
 import io
 import re
 
+from conftest import Portal
 from fleet import system_information
 from playwright.sync_api import expect
 from security_messages import message
@@ -54,6 +55,23 @@ def test_devices_that_never_came_are_found(portal, server):
     page.get_by_role("option", name="Never heard of").click()
     expect(page.get_by_role("link", name="silent-01")).to_be_visible()
     expect(page.get_by_role("link", name="pump-01")).to_have_count(0)
+
+
+def test_a_long_list_is_drawn_as_somebody_goes_down_it(browser, new_server):
+    server = new_server("--no-agent")
+    server.start()
+    for n in range(450):
+        server.create_device(f"sensor-{n:03}")
+    context = browser.new_context()
+    page = Portal(server, context.new_page()).sign_in().open("/devices").page
+    links = page.get_by_role("table", name="Devices").get_by_role("link")
+    expect(page.get_by_role("button", name="200 of 450 rows are shown")).to_be_attached()
+    expect(links).to_have_count(200)
+    links.nth(199).scroll_into_view_if_needed()
+    expect(links).to_have_count(400)
+    links.nth(399).scroll_into_view_if_needed()
+    expect(page.get_by_role("link", name="sensor-449")).to_be_visible()
+    context.close()
 
 
 def test_a_device_shows_its_users_ports_and_collectors(portal):

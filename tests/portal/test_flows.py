@@ -41,6 +41,7 @@ def test_alerts_from_the_list_to_a_device_to_the_query(portal):
     page.go_back()
     devices.get_by_role("link", name="pump-01").click()
     expect(portal.heading("pump-01")).to_be_visible()
+    assert page.url.endswith("/devices/pump-01?hub=hub"), "a device is one of a hub"
     expect(page.get_by_role("table", name="Timeline").get_by_role("link", name="Reverse shell")).to_be_visible()
 
 

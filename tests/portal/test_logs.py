@@ -137,6 +137,20 @@ def test_the_time_is_chosen_beside_the_query(logs):
     assert logs.get_by_role("gridcell").first.inner_text() == "0"
 
 
+def test_the_time_is_between_two_moments(logs):
+    write(logs, "SecurityAlert | summarize All = count()")
+    logs.get_by_role("combobox", name="Time").click()
+    logs.get_by_role("option", name="Between two times").click()
+    logs.get_by_role("button", name="Run").click()
+    expect(logs.get_by_role("columnheader", name="All")).to_be_visible()
+    assert logs.get_by_role("gridcell").first.inner_text() != "0", "the last day at first"
+    for name, time in [("From, UTC", "2020-01-01T00:00"), ("To, UTC", "2020-01-02T00:00")]:
+        logs.get_by_label(name).fill(time)
+        logs.get_by_label(name).press("Enter")
+    logs.get_by_role("button", name="Run").click()
+    expect(logs.get_by_role("gridcell", name="0", exact=True)).to_be_visible()
+
+
 def test_queries_are_saved_for_everybody_and_deleted(logs):
     write(logs, "print saved = 'by a person'")
     logs.get_by_role("button", name="Save", exact=True).click()

@@ -66,6 +66,17 @@ def test_a_stranger_is_asked_to_sign_in_and_comes_to_the_page_that_was_asked_for
     expect(page.get_by_role("heading", name="Sign in to Turnstone")).to_be_visible()
 
 
+def test_what_somebody_asked_is_forgotten_when_they_sign_out(stranger):
+    page = stranger.sign_in().open("/logs#query=print secret = 1").page
+    expect(page.get_by_role("columnheader", name="secret")).to_be_visible()
+    kept = "() => JSON.stringify([{...localStorage}, {...sessionStorage}])"
+    assert "secret" in page.evaluate(kept)
+    page.get_by_role("button", name="Signed in as").click()
+    page.get_by_role("menuitem", name="Sign out").click()
+    expect(page.get_by_role("heading", name="Sign in to Turnstone")).to_be_visible()
+    assert "secret" not in page.evaluate(kept)
+
+
 def test_who_has_no_role_is_told_so(server, stranger):
     server.admin("POST", "/api/v1/users", {"name": "eve", "password": PASSWORD})
     page = stranger.open().page

@@ -41,11 +41,14 @@ export interface TimelineEntry {
   id: string;
 }
 
-/** The devices of hubs, given by name; those whose id holds `search`. */
-export async function loadDevices(hubs: string[], signal?: AbortSignal, search = ""): Promise<Device[]> {
+/** So many entries of a device's timeline are shown at most: the newest. */
+export const TIMELINE_MAX = 500;
+
+/** The devices of hubs, given by name; of them that of an id, where one is given. */
+export async function loadDevices(hubs: string[], signal?: AbortSignal, id?: string): Promise<Device[]> {
   const lists = await Promise.all(
     hubs.map(async (hub) => {
-      const parameters = new URLSearchParams({ hub, ...(search ? { search } : {}) });
+      const parameters = new URLSearchParams({ hub, ...(id ? { id } : {}) });
       const devices = await getAll<Omit<Device, "hub">>(`/api/v1/devices?${parameters}`, signal, 100_000);
       return devices.map((device) => ({ ...device, hub }));
     }),
@@ -66,7 +69,7 @@ export async function deleteDevice(hub: string, id: string): Promise<void> {
 }
 
 export async function loadTimeline(hub: string, id: string, from: string, to: string, signal?: AbortSignal): Promise<TimelineEntry[]> {
-  const parameters = new URLSearchParams({ hub, from, to, top: "500" });
+  const parameters = new URLSearchParams({ hub, from, to, top: String(TIMELINE_MAX) });
   const answer = await getJson<{ value: TimelineEntry[] }>(`/api/v1/devices/${encodeURIComponent(id)}/timeline?${parameters}`, signal);
   return answer.value;
 }

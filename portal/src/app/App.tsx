@@ -15,6 +15,7 @@ import { Session, SessionContext } from "./session";
 import { hasLinkCode } from "./signInLink";
 import { Shell } from "./Shell";
 import { useData } from "./useData";
+import { forget } from "../model/history";
 
 const SignInPage = lazy(() => import("../pages/SignInPage"));
 const AlertsPage = lazy(() => import("../pages/alerts/AlertsPage"));
@@ -94,6 +95,9 @@ function SignedIn({ session, onSignedOut }: { session: Session; onSignedOut(): v
   }, []);
   const signOut = useCallback(async () => {
     await send("DELETE", "/api/v1/session");
+    forget();
+    // What was being written, too.
+    sessionStorage.clear();
     onSignedOut();
   }, [onSignedOut]);
   const known = useMemo(

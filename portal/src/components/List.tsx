@@ -2,8 +2,9 @@
 
 import { Button, Checkbox, makeStyles, mergeClasses, tokens } from "@fluentui/react-components";
 import { ArrowDownRegular, ArrowUpRegular } from "@fluentui/react-icons";
-import { useMemo, useState, type ReactNode } from "react";
+import { useCallback, useEffect, useMemo, useRef, useState, type ReactNode } from "react";
 import { compareCells } from "../model/sorting";
+import { formatCount } from "../model/time";
 
 const useStyles = makeStyles({
   frame: {
@@ -31,6 +32,7 @@ const useStyles = makeStyles({
   chosen: { backgroundColor: tokens.colorNeutralBackground1Selected },
   sort: { minWidth: 0, paddingLeft: "6px", paddingRight: "6px", fontWeight: 600 },
   pick: { width: "32px" },
+  more: { display: "flex", justifyContent: "center", padding: "8px" },
 });
 
 export interface ListColumn<T> {
@@ -56,6 +58,9 @@ interface ListProps<T> {
   groupOf?: (row: T) => string;
 }
 
+/** So many rows are drawn at first, and so many more each time that somebody comes to their end. */
+const ROWS_STEP = 200;
+
 interface Sorting {
   key: string;
   isDescending: boolean;
@@ -73,6 +78,8 @@ export function List<T>({ label, columns, rows, keyOf, chosen, picked, onPick, g
     if (groupOf) ordered.sort((a, b) => groupOf(a).localeCompare(groupOf(b)));
     return ordered;
   }, [rows, columns, sorting, groupOf]);
+  const [drawn, setDrawn] = useState(ROWS_STEP);
+  const drawMore = useCallback(() => setDrawn((count) => count + ROWS_STEP), []);
   const pick = (key: string, isPicked: boolean) => {
     const next = new Set(picked);
     if (isPicked) next.add(key);
@@ -101,7 +108,7 @@ export function List<T>({ label, columns, rows, keyOf, chosen, picked, onPick, g
           </tr>
         </thead>
         <tbody>
-          {sorted.map((row, place) => {
+          {sorted.slice(0, drawn).map((row, place) => {
             const key = keyOf(row);
             const group = groupOf?.(row);
             const before = sorted[place - 1];
@@ -130,6 +137,33 @@ export function List<T>({ label, columns, rows, keyOf, chosen, picked, onPick, g
           })}
         </tbody>
       </table>
+      {drawn < sorted.length && <More shown={drawn} all={sorted.length} onMore={drawMore} />}
+    </div>
+  );
+}
+
+interface MoreProps {
+  shown: number;
+  all: number;
+  onMore(): void;
+}
+
+/** The end of what is drawn: it grows when somebody comes to it. */
+function More({ shown, all, onMore }: MoreProps) {
+  const styles = useStyles();
+  const end = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    if (!end.current) return;
+    const observer = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && onMore());
+    observer.observe(end.current);
+    return () => observer.disconnect();
+    // A list whose end is still in sight once it has grown is looked at anew.
+  }, [shown, onMore]);
+  return (
+    <div ref={end} className={styles.more}>
+      <Button appearance="transparent" onClick={onMore}>
+        {formatCount(shown)} of {formatCount(all)} rows are shown: show more
+      </Button>
     </div>
   );
 }

@@ -4,7 +4,7 @@ import { Dropdown, Input, makeStyles, Option } from "@fluentui/react-components"
 import { DismissRegular, SearchRegular } from "@fluentui/react-icons";
 import { Button } from "@fluentui/react-components";
 import { useEffect, useState, type ReactNode } from "react";
-import { readSpan, SPANS, spanLength, type Span, writeSpan } from "../model/time";
+import { DAY, readSpan, SPANS, spanLength, type Span, writeSpan } from "../model/time";
 import { usePreferences } from "../app/preferences";
 
 const useStyles = makeStyles({
@@ -115,6 +115,7 @@ export function FilterChip({ label, onRemove }: { label: string; onRemove(): voi
 }
 
 const BETWEEN = "between";
+const NONE = "none";
 const [FIRST_YEAR, LAST_YEAR] = [1970, 9998];
 
 interface SpanChoiceProps {
@@ -124,15 +125,29 @@ interface SpanChoiceProps {
 
 /** A span of time: one of the usual, or between two moments. */
 export function SpanChoice({ span, onChange }: SpanChoiceProps) {
+  return <OptionalSpanChoice span={span} onChange={(chosen) => chosen && onChange(chosen)} />;
+}
+
+interface OptionalSpanChoiceProps {
+  span: Span | undefined;
+  /** What stands for no span; without it there is always one. */
+  none?: string;
+  onChange(span: Span | undefined): void;
+}
+
+/** A span of time, or none. */
+export function OptionalSpanChoice({ span, none, onChange }: OptionalSpanChoiceProps) {
   const styles = useStyles();
   const { zone } = usePreferences();
-  const between = "from" in span ? span : undefined;
-  const options = [...SPANS.map(({ key, label }) => ({ key, label })), { key: BETWEEN, label: "Between two times" }];
+  const between = span && "from" in span ? span : undefined;
+  const usual = SPANS.map(({ key, label }) => ({ key, label }));
+  const options = [...(none ? [{ key: NONE, label: none }] : []), ...usual, { key: BETWEEN, label: "Between two times" }];
   const choose = (key: string) => {
+    if (key === NONE) return onChange(undefined);
     if (key !== BETWEEN) return onChange(readSpan(key));
     if (between) return;
     const now = Date.now();
-    onChange({ from: new Date(now - spanLength(span)).toISOString(), to: new Date(now).toISOString() });
+    onChange({ from: new Date(now - (span ? spanLength(span) : DAY)).toISOString(), to: new Date(now).toISOString() });
   };
   // A field has a time at every key; it is taken when the person is done with it.
   const take = (name: "from" | "to", text: string) => {
@@ -153,7 +168,7 @@ export function SpanChoice({ span, onChange }: SpanChoiceProps) {
     );
   return (
     <span className={styles.moments}>
-      <Choice label="Time" options={options} value={between ? BETWEEN : writeSpan(span)} onChange={choose} />
+      <Choice label="Time" options={options} value={between ? BETWEEN : span ? writeSpan(span) : NONE} onChange={choose} />
       {between && (
         <>
           {moment("from", "From")} – {moment("to", "To")}

@@ -4,6 +4,7 @@ import { Button, makeStyles, Spinner, Text, tokens } from "@fluentui/react-compo
 import { ErrorCircleRegular, LockClosedRegular, SearchRegular } from "@fluentui/react-icons";
 import type { ReactNode } from "react";
 import { ApiError } from "../api/http";
+import { formatCount } from "../model/time";
 
 const useStyles = makeStyles({
   state: {
@@ -47,6 +48,18 @@ export function Empty({ title, children, action }: EmptyProps) {
       {action}
     </div>
   );
+}
+
+interface CutNoteProps {
+  shown: number;
+  /** So many are asked for at most. */
+  most: number;
+}
+
+/** Says that there may be more than is shown. */
+export function CutNote({ shown, most }: CutNoteProps) {
+  if (shown < most) return null;
+  return <Text role="note">The newest {formatCount(most)} are shown. Choose a shorter time to see those before them.</Text>;
 }
 
 interface FailureProps {

@@ -98,6 +98,8 @@ export interface AlertGroup {
   /** Midnight of the day, where groups are of a day. */
   Day?: string;
   DeviceId?: string;
+  /** The hub of the device. */
+  ResourceId?: string;
   SystemAlertId?: string;
   DisplayName?: string;
   AlertSeverity: string;
@@ -126,7 +128,7 @@ export function alertListQuery(filter: AlertFilter, source: AlertSource): string
     case "severity":
       return `${rows}\n| summarize ${COUNTS} by AlertSeverity\n| sort by Count desc`;
     case "none":
-      return `${rows}\n| summarize arg_max(TimeGenerated, AlertType, DeviceId, DisplayName, AlertSeverity, VendorName) by SystemAlertId\n| top ${ROWS_MAX} by TimeGenerated desc\n| project AlertType, Day = startofday(TimeGenerated), DeviceId, SystemAlertId, DisplayName, AlertSeverity, VendorName, Count = 1, Devices = 1, Last = TimeGenerated`;
+      return `${rows}\n| summarize arg_max(TimeGenerated, AlertType, DeviceId, ResourceId, DisplayName, AlertSeverity, VendorName) by SystemAlertId\n| top ${ROWS_MAX} by TimeGenerated desc\n| project AlertType, Day = startofday(TimeGenerated), DeviceId, ResourceId, SystemAlertId, DisplayName, AlertSeverity, VendorName, Count = 1, Devices = 1, Last = TimeGenerated`;
   }
 }
 

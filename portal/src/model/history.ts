@@ -19,6 +19,11 @@ export function readHistory(storage: Pick<Storage, "getItem"> = localStorage): H
   }
 }
 
+/** Forgets all of them: whoever signs in next at this browser may be somebody else. */
+export function forget(storage: Pick<Storage, "removeItem"> = localStorage): void {
+  storage.removeItem(KEY);
+}
+
 /** Puts a query first; the same one is not kept twice. */
 export function remember(entry: HistoryEntry, storage: Pick<Storage, "getItem" | "setItem"> = localStorage): HistoryEntry[] {
   if (entry.query.length > CHARACTERS_MAX) return readHistory(storage);

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { readHistory, remember } from "./history";
+import { forget, readHistory, remember } from "./history";
+import { deviceAddress, logsAddress } from "./links";
 import { installCommands, isDeviceId, shellQuote } from "./onboarding";
 import { daySeries } from "./overview";
 import { compareCells } from "./sorting";
@@ -8,7 +9,11 @@ import { DAY } from "./time";
 describe("the history of queries", () => {
   const storage = () => {
     const kept = new Map<string, string>();
-    return { getItem: (key: string) => kept.get(key) ?? null, setItem: (key: string, value: string) => void kept.set(key, value) };
+    return {
+      getItem: (key: string) => kept.get(key) ?? null,
+      setItem: (key: string, value: string) => void kept.set(key, value),
+      removeItem: (key: string) => void kept.delete(key),
+    };
   };
   it("has each query once, the newest first, and no more than fifty", () => {
     const own = storage();
@@ -19,8 +24,26 @@ describe("the history of queries", () => {
     expect(history[0]).toEqual({ query: "print 30", database: "d", time: "x" });
     expect(history.filter((entry) => entry.query === "print 30")).toHaveLength(1);
   });
+  it("is forgotten", () => {
+    const own = storage();
+    remember({ query: "print 1", database: "d", time: "x" }, own);
+    forget(own);
+    expect(readHistory(own)).toEqual([]);
+  });
   it("is empty where what was kept is broken", () => {
     expect(readHistory({ getItem: () => "{" })).toEqual([]);
+  });
+});
+
+describe("addresses", () => {
+  it("say of which hub a device is", () => {
+    const hubs = ["/subscriptions/s/resourceGroups/g/providers/Microsoft.Devices/IotHubs/north"];
+    expect(deviceAddress(hubs, "a/b", hubs[0]?.toUpperCase())).toBe("/devices/a%2Fb?hub=north");
+    expect(deviceAddress(hubs, "a", "/of/another/solution", { span: "7d" })).toBe("/devices/a?span=7d");
+    expect(deviceAddress(hubs, "a", undefined)).toBe("/devices/a");
+  });
+  it("carry a query in the fragment", () => {
+    expect(logsAddress("T | count", "w")).toBe("/logs#query=T+%7C+count&workspace=w");
   });
 });
 

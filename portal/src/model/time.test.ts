@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { DAY, formatBytes, formatDuration, formatTime, readSpan, relativeTime, spanCondition, spanLength, writeSpan } from "./time";
+import { betweenOf, DAY, formatBytes, formatDuration, formatTime, readSpan, relativeTime, spanCondition, spanLength, writeSpan } from "./time";
 
 describe("formatTime", () => {
   it("shows a moment in UTC", () => {
@@ -27,6 +27,12 @@ describe("spans", () => {
     const between = readSpan("2026-03-01T00:00:00Z..2026-03-02T00:00:00Z");
     expect(spanCondition(between)).toBe("TimeGenerated between (datetime(2026-03-01T00:00:00.000Z) .. datetime(2026-03-02T00:00:00.000Z))");
     expect(spanLength(between)).toBe(DAY);
+  });
+  it("are between two moments at a time", () => {
+    const now = Date.parse("2026-03-02T12:00:00Z");
+    expect(betweenOf(readSpan("1h"), now)).toEqual({ from: "2026-03-02T11:00:00.000Z", to: "2026-03-02T12:00:00.000Z" });
+    const between = { from: "2026-03-01T00:00:00.000Z", to: "2026-03-02T00:00:00.000Z" };
+    expect(betweenOf(between, now)).toEqual(between);
   });
 });
 

@@ -73,6 +73,12 @@ export function spanLength(span: Span): number {
   return "from" in span ? Date.parse(span.to) - Date.parse(span.from) : span.lastMilliseconds;
 }
 
+/** The two moments that a span is between at this one. */
+export function betweenOf(span: Span, now: number = Date.now()): { from: string; to: string } {
+  if ("from" in span) return span;
+  return { from: new Date(now - span.lastMilliseconds).toISOString(), to: new Date(now).toISOString() };
+}
+
 /** `1.2 s`, `340 ms`. */
 export function formatDuration(seconds: number): string {
   if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;

@@ -133,7 +133,7 @@ function Waiting({ made }: { made: Made }) {
     let isOver = false;
     const look = async () => {
       const found = await loadDevices([made.hub], undefined, id).catch(() => []);
-      if (!isOver && found.some((device) => device.deviceId === id && device.lastActivityTime !== null)) setHasCome(true);
+      if (!isOver && found.some((device) => device.lastActivityTime !== null)) setHasCome(true);
     };
     const timer = setInterval(() => void look(), LOOK_MILLISECONDS);
     return () => {

@@ -47,6 +47,9 @@ pub(super) struct Listed {
     /// A part of the id, in any case.
     #[serde(default)]
     search: Option<String>,
+    /// The whole id.
+    #[serde(default)]
+    id: Option<String>,
     #[serde(default)]
     is_enabled: Option<bool>,
     #[serde(default)]
@@ -141,6 +144,7 @@ pub(super) async fn list(
     let search = asked.search.as_deref().unwrap_or_default().to_lowercase();
     let is_wanted = |device: &&Device| {
         device.id.to_lowercase().contains(&search)
+            && asked.id.as_ref().is_none_or(|wanted| device.id == *wanted)
             && asked.is_enabled.is_none_or(|wanted| device.is_enabled == wanted)
             && asked.skip_token.as_ref().is_none_or(|after| device.id > *after)
     };
@@ -172,6 +176,9 @@ pub(super) async fn list(
             format!("/api/v1/devices?hub={}&top={top}&skipToken={}", encode(registry.hub()), encode(&last.id));
         if !search.is_empty() {
             link.push_str(&format!("&search={}", encode(&search)));
+        }
+        if let Some(id) = &asked.id {
+            link.push_str(&format!("&id={}", encode(id)));
         }
         if let Some(is_enabled) = asked.is_enabled {
             link.push_str(&format!("&isEnabled={is_enabled}"));

@@ -43,6 +43,7 @@ pub(crate) fn operations() -> Vec<Operation> {
         of_hub(Operation::new("get", "/api/v1/devices", "listDevices", "Lists the devices of a hub and how they are."))
             .by(get(devices::list))
             .query("search", "string", "A part of the id, in any case.")
+            .query("id", "string", "The whole id, of the one device that is wanted.")
             .query("isEnabled", "boolean", "Only those that may send, or may not.")
             .query("top", "integer", "So many at most on a page.")
             .query("skipToken", "string", "Where a page begins; from nextLink.")

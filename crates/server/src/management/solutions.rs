@@ -59,10 +59,13 @@ pub(super) async fn answer(services: &Services, call: &Call) -> Result<Response,
             let mut body = call.object()?;
             with_location(&mut body);
             body["properties"].as_object_mut().map(|properties| properties.remove("autoDiscoveredResources"));
+            let _changing = directory.changing.lock().await;
             put(services, call, id, &body).await
         }
         Method::PATCH => {
             let change = call.object()?;
+            // Nobody else may change what is read here before it is kept again.
+            let _changing = directory.changing.lock().await;
             let mut known = directory.resources.get(id).await?.ok_or_else(|| not_found(id))?;
             for (name, value) in change.as_object().into_iter().flatten() {
                 match (name.as_str(), value) {
@@ -94,11 +97,11 @@ pub(super) async fn answer(services: &Services, call: &Call) -> Result<Response,
     }
 }
 
-/// Keeps a solution and makes it so. It takes effect for the data that comes from now on.
+/// Keeps a solution and makes it so. It takes effect for the data that comes from now on. The caller has the lock for
+/// changes.
 async fn put(services: &Services, call: &Call, id: &ResourceId, body: &Value) -> Result<Response, AzureError> {
     let directory = &services.directory;
     let read = Solution::read(&body["properties"], &recommendation_names()).map_err(wrong)?;
-    let _changing = directory.changing.lock().await;
     let others = read.others.iter().map(|other| &other.workspace);
     // Where the data of a hub goes is said by who may say it of the hub and of the workspace.
     for resource in read.hubs.iter().chain(&read.workspace).chain(others) {

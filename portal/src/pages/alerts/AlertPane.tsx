@@ -25,7 +25,7 @@ import {
   type AlertSummary,
   type DeviceAlert,
 } from "../../model/alerts";
-import { logsAddress } from "../../model/links";
+import { deviceAddress, logsAddress } from "../../model/links";
 import { cellText } from "../../model/sorting";
 import { formatCount, relativeTime } from "../../model/time";
 import { Surroundings } from "./Surroundings";
@@ -159,13 +159,14 @@ function focusOn(heading: HTMLElement | null) {
 }
 
 function AffectedDevices({ devices, chosen, onChoose }: { devices: DeviceAlert[]; chosen: string; onChoose(device: string): void }) {
+  const { scope } = useSession();
   const { time } = usePreferences();
   const columns: ListColumn<DeviceAlert>[] = [
     {
       key: "device",
       title: "Device",
       value: (row) => row.DeviceId,
-      show: (row) => <TextLink href={`/devices/${encodeURIComponent(row.DeviceId)}`}>{row.DeviceId || "Unknown"}</TextLink>,
+      show: (row) => <TextLink href={deviceAddress(scope.hubs, row.DeviceId, row.ResourceId)}>{row.DeviceId || "Unknown"}</TextLink>,
     },
     { key: "count", title: "Alerts", value: (row) => row.Count, show: (row) => formatCount(row.Count), isNumber: true },
     { key: "last", title: "Last", value: (row) => row.TimeGenerated, show: (row) => time(row.TimeGenerated) },

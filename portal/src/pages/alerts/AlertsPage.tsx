@@ -34,7 +34,7 @@ import {
   type Grouping,
 } from "../../model/alerts";
 import { formatCount, relativeTime, writeSpan } from "../../model/time";
-import { logsAddress } from "../../model/links";
+import { deviceAddress, logsAddress } from "../../model/links";
 import { AlertPane } from "./AlertPane";
 
 const useStyles = makeStyles({
@@ -104,9 +104,9 @@ export default function AlertsPage() {
   };
   const rows = list.value ?? [];
   const columns = useMemo(() => {
-    const all = columnsOf(filter, pathOf, search, time, dismissed.value ?? []);
+    const all = columnsOf(filter, hubs, pathOf, search, time, dismissed.value ?? []);
     return isChosen ? all.filter((column) => BESIDE_ONE.includes(column.key)) : all;
-  }, [filter, pathOf, search, time, dismissed.value, isChosen]);
+  }, [filter, hubs, pathOf, search, time, dismissed.value, isChosen]);
   const keyOf = useCallback(
     (row: AlertGroup) => row.SystemAlertId ?? (row.AlertType && row.Day ? aggregateName(row.AlertType, row.Day) : (row.AlertType ?? row.DeviceId ?? row.AlertSeverity)),
     [],
@@ -196,6 +196,7 @@ function NoAlerts({ isFiltered }: { isFiltered: boolean }) {
 
 function columnsOf(
   filter: AlertFilter,
+  hubs: readonly string[],
   pathOf: (row: AlertGroup) => string,
   search: string,
   time: (value: string) => string,
@@ -271,7 +272,7 @@ function columnsOf(
           key: "device",
           title: "Device",
           value: (row) => row.DeviceId ?? "",
-          show: (row) => <TextLink href={`/devices/${encodeURIComponent(row.DeviceId ?? "")}?span=${writeSpan(filter.span)}`}>{row.DeviceId ?? ""}</TextLink>,
+          show: (row) => <TextLink href={deviceAddress(hubs, row.DeviceId ?? "", row.ResourceId, { span: writeSpan(filter.span) })}>{row.DeviceId ?? ""}</TextLink>,
         },
         last,
       ];

@@ -3,7 +3,7 @@
 import { Button, Dialog, DialogActions, DialogBody, DialogContent, DialogSurface, DialogTitle, DialogTrigger, makeStyles, Tab, TabList, Text, tokens } from "@fluentui/react-components";
 import { useState } from "react";
 import { useLocation } from "wouter";
-import { deleteDevice, loadDevices, loadTimeline, setEnabled, type Device, type TimelineEntry } from "../../api/devices";
+import { deleteDevice, loadDevices, loadTimeline, setEnabled, TIMELINE_MAX, type Device, type TimelineEntry } from "../../api/devices";
 import { ApiError } from "../../api/http";
 import { records } from "../../api/kusto";
 import { nameIn } from "../../api/scope";
@@ -15,14 +15,14 @@ import { FilterBar, SpanChoice } from "../../components/filters";
 import { List, type ListColumn } from "../../components/List";
 import { SeverityMark, StateMark } from "../../components/marks";
 import { Facts, Page, Section, TextLink } from "../../components/Page";
-import { Empty, Failure, Loading, messageOf } from "../../components/states";
+import { CutNote, Empty, Failure, Loading, messageOf } from "../../components/states";
 import { dayOf } from "../../model/alerts";
 import { COLUMNS } from "../../model/devices";
 import { collectorsQuery, portsQuery, usersQuery, type Collector, type LocalUser, type OpenPort } from "../../model/deviceQueries";
 import { logsAddress } from "../../model/links";
 import { deviceRecommendationsQuery, type DeviceRecommendation } from "../../model/recommendations";
 import { cellText } from "../../model/sorting";
-import { readSpan, relativeTime, spanLength, writeSpan } from "../../model/time";
+import { betweenOf, readSpan, relativeTime, writeSpan } from "../../model/time";
 
 const useStyles = makeStyles({
   columns: { display: "grid", gridTemplateColumns: "repeat(auto-fit, minmax(min(360px, 100%), 1fr))", gap: "12px", alignItems: "start" },
@@ -45,7 +45,7 @@ export default function DevicePage() {
   const tab = (parameters.get("tab") ?? "timeline") in TABS ? ((parameters.get("tab") ?? "timeline") as TabName) : "timeline";
   const device = useData(`device ${names.join(" ")} ${asked} ${id}`, async (signal) => {
     const all = await loadDevices(asked ? [asked] : names, signal, id);
-    const found = all.find((one) => one.deviceId === id);
+    const found = all[0];
     if (!found || !names.includes(found.hub)) throw new ApiError(404, "DeviceNotFound", `There is no device '${id}' in this solution's hubs.`);
     return found;
   });
@@ -189,8 +189,8 @@ function Timeline({ device, search, onSpan }: { device: Device; search: string; 
   const { time } = usePreferences();
   const span = readSpan(new URLSearchParams(search).get("span"));
   const entries = useData(`timeline ${device.hub} ${device.deviceId} ${writeSpan(span)}`, (signal) => {
-    const to = "to" in span ? span.to : new Date().toISOString();
-    return loadTimeline(device.hub, device.deviceId, new Date(Date.parse(to) - spanLength(span)).toISOString(), to, signal);
+    const { from, to } = betweenOf(span);
+    return loadTimeline(device.hub, device.deviceId, from, to, signal);
   });
   const href = (entry: TimelineEntry) => {
     if (entry.kind === "alert") return `/alerts/${encodeURIComponent(entry.name)}/${dayOf(entry.recorded)}?device=${encodeURIComponent(device.deviceId)}`;
@@ -225,7 +225,10 @@ function Timeline({ device, search, onSpan }: { device: Device; search: string; 
       ) : entries.value.length === 0 ? (
         <Empty title="Nothing happened in this time" />
       ) : (
-        <List label="Timeline" columns={columns} rows={entries.value} keyOf={(row) => `${row.kind} ${row.id} ${row.time} ${cellText(row.details as never)}`} />
+        <>
+          <CutNote shown={entries.value.length} most={TIMELINE_MAX} />
+          <List label="Timeline" columns={columns} rows={entries.value} keyOf={(row) => `${row.kind} ${row.id} ${row.time} ${cellText(row.details as never)}`} />
+        </>
       )}
     </>
   );

@@ -22,20 +22,19 @@ import { command, findingsOf, query, type Answer, type TimeScope } from "../../a
 import { nameIn, workspacesPath, type Workspace } from "../../api/scope";
 import { useSession } from "../../app/session";
 import { useData } from "../../app/useData";
-import { Choice } from "../../components/filters";
+import { Choice, OptionalSpanChoice } from "../../components/filters";
 import { Page } from "../../components/Page";
 import { Empty, messageOf } from "../../components/states";
 import { readHistory, remember } from "../../model/history";
 import { nameOf } from "../../model/kql";
 import { logsAddress } from "../../model/links";
 import { SAMPLES } from "../../model/samples";
-import { formatBytes, readSpan, SPANS, spanLength } from "../../model/time";
+import { betweenOf, formatBytes, type Span } from "../../model/time";
 import { Editor, type EditorHandle } from "./Editor";
 import { Results } from "./Results";
 import { Shelf } from "./Shelf";
 
 const DRAFT = "turnstone-query";
-const NO_SPAN = "query";
 
 const useStyles = makeStyles({
   body: { display: "grid", gridTemplateColumns: "260px minmax(0, 1fr)", gap: "12px", flexGrow: 1, minHeight: 0, "@media (max-width: 1000px)": { gridTemplateColumns: "minmax(0, 1fr)" } },
@@ -82,7 +81,7 @@ export default function LogsPage() {
   const [asked] = useState(readFragment);
   const [database, setDatabase] = useState(asked.workspace || scope.database);
   const [text, setText] = useState(() => asked.query || sessionStorage.getItem(DRAFT) || SAMPLES[0]?.query || "");
-  const [span, setSpan] = useState(NO_SPAN);
+  const [span, setSpan] = useState<Span>();
   const [run, setRun] = useState<Run>();
   const [history, setHistory] = useState(readHistory);
   const [saving, setSaving] = useState<{ text: string; as: "query" | "function" }>();
@@ -99,9 +98,7 @@ export default function LogsPage() {
       abort.current?.abort();
       const own = new AbortController();
       abort.current = own;
-      const length = span === NO_SPAN ? undefined : spanLength(readSpan(span));
-      const now = Date.now();
-      const asked = length === undefined ? undefined : { from: new Date(now - length).toISOString(), to: new Date(now).toISOString() };
+      const asked = span && betweenOf(span);
       const begun: Run = { text: statement.text, database, span: asked };
       setRun(begun);
       editor.current?.showFindings(0, []);
@@ -162,7 +159,7 @@ export default function LogsPage() {
       actions={
         <>
           <Choice label="Workspace" options={names.map((name) => ({ key: name, label: name }))} value={database} onChange={setDatabase} />
-          <Choice label="Time" options={[{ key: NO_SPAN, label: "Set in query" }, ...SPANS.map(({ key, label }) => ({ key, label }))]} value={span} onChange={setSpan} />
+          <OptionalSpanChoice span={span} none="Set in query" onChange={setSpan} />
         </>
       }
     >

@@ -13,7 +13,7 @@ import { List, type ListColumn } from "../../components/List";
 import { SeverityMark, StateMark } from "../../components/marks";
 import { Facts, Page, Section, Steps, TextLink } from "../../components/Page";
 import { Empty, Failure, Loading } from "../../components/states";
-import { logsAddress } from "../../model/links";
+import { deviceAddress, logsAddress } from "../../model/links";
 import {
   baselineQuery,
   changesOf,
@@ -149,7 +149,7 @@ function OfDevice({ name, device, row, steps }: { name: string; device: string; 
         <Section title="Now">
           <Facts
             facts={[
-              ["Device", <TextLink key="device" href={`/devices/${encodeURIComponent(device)}`}>{device}</TextLink>],
+              ["Device", <TextLink key="device" href={deviceAddress(scope.hubs, device, row.AssessedResourceId)}>{device}</TextLink>],
               ["State", <StateMark key="state" state={row.RecommendationState} />],
               ["Since", time(row.Since)],
               ["Found", row.DiscoveredTimeUTC ? time(row.DiscoveredTimeUTC) : ""],

@@ -8,9 +8,9 @@ import { useData } from "../../app/useData";
 import { FilterBar, Search, SpanChoice } from "../../components/filters";
 import { List, type ListColumn } from "../../components/List";
 import { TextLink } from "../../components/Page";
-import { Empty, Failure, Loading } from "../../components/states";
+import { CutNote, Empty, Failure, Loading } from "../../components/states";
 import { logsAddress } from "../../model/links";
-import { readSpan, spanLength, writeSpan } from "../../model/time";
+import { betweenOf, readSpan, writeSpan } from "../../model/time";
 
 interface Entry {
   time: string;
@@ -23,6 +23,9 @@ interface Entry {
   request: string;
   correlationId: string;
 }
+
+/** So many entries are shown at most: the newest. */
+const ENTRIES_MAX = 1000;
 
 export function Audit() {
   const { time } = usePreferences();
@@ -38,9 +41,7 @@ export function Audit() {
     navigate(`${rawPath()}?${next}`, { replace: true });
   };
   const entries = useData(`audit ${writeSpan(span)} ${caller}`, async (signal) => {
-    const to = "to" in span ? span.to : new Date().toISOString();
-    const from = new Date(Date.parse(to) - spanLength(span)).toISOString();
-    const parameters = new URLSearchParams({ from, to, top: "1000", ...(caller ? { caller } : {}) });
+    const parameters = new URLSearchParams({ ...betweenOf(span), top: String(ENTRIES_MAX), ...(caller ? { caller } : {}) });
     return (await getJson<{ value: Entry[] }>(`/api/v1/audit?${parameters}`, signal)).value;
   });
   const columns: ListColumn<Entry>[] = [
@@ -65,7 +66,10 @@ export function Audit() {
       ) : entries.value.length === 0 ? (
         <Empty title="Nothing was changed in this time" />
       ) : (
-        <List label="Audit" columns={columns} rows={entries.value} keyOf={(row) => `${row.correlationId} ${row.operation} ${row.time}`} />
+        <>
+          <CutNote shown={entries.value.length} most={ENTRIES_MAX} />
+          <List label="Audit" columns={columns} rows={entries.value} keyOf={(row) => `${row.correlationId} ${row.operation} ${row.time}`} />
+        </>
       )}
     </>
   );
