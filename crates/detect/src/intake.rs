@@ -80,7 +80,12 @@ pub async fn create_tables(workspaces: &Workspaces, database: &str) -> Result<()
         for (kept, own) in columns.iter().zip(&schema.columns).filter(|(kept, own)| kept != own) {
             let (table, column) = (&schema.name, &own.name);
             let (of, wanted) = (kept.column_type.name(), own.column_type.name());
-            tracing::warn!(database, table, column, "a column of type {of}, not {wanted}: what is found is stored as {of}");
+            tracing::warn!(
+                database,
+                table,
+                column,
+                "a column of type {of}, not {wanted}: what is found is stored as {of}"
+            );
         }
         workspaces.create_merge_table(database, &TableSchema { name: schema.name.clone(), columns }).await?;
     }
@@ -215,7 +220,8 @@ impl Pipeline {
         let main = &settings.main;
         let is_kept = settings.stores_raw_events && self.is_within_quota(&main.database).await;
         // Events are judged as they are stored, which needs the types that rules know.
-        let is_judged_there = is_kept && columns_in(&self.workspaces, &main.database, RAW_EVENTS) == columns(RAW_EVENTS);
+        let is_judged_there =
+            is_kept && columns_in(&self.workspaces, &main.database, RAW_EVENTS) == columns(RAW_EVENTS);
         if is_kept && !is_judged_there {
             self.append_raw(&delivery, &settings, main, RAW_EVENTS, Use::Kept).await?;
         }
