@@ -93,9 +93,9 @@ class Browser:
     def has_session(self) -> bool:
         return COOKIE in self.session.cookies
 
-    def begin(self) -> str:
+    def begin(self, **parameters: str) -> str:
         """Where the server sends the browser to sign in."""
-        answer = self.get("/api/v1/session/oidc")
+        answer = self.get("/api/v1/session/oidc?" + urllib.parse.urlencode(parameters))
         assert answer.status_code == 302, f"{answer.status_code} {answer.text}"
         return answer.headers["location"]
 
@@ -119,9 +119,9 @@ class Browser:
             answer = self.session.post(target, data=fields, allow_redirects=False, timeout=REQUEST_SECONDS)
         raise AssertionError("the provider did not come to an end")
 
-    def sign_in(self, name: str) -> requests.Response:
+    def sign_in(self, name: str, **parameters: str) -> requests.Response:
         """All steps; the server's answer to the last one."""
-        return self.get(self.at_provider(self.begin(), name))
+        return self.get(self.at_provider(self.begin(**parameters), name))
 
     def who(self) -> dict:
         answer = self.get("/api/v1/session")
@@ -273,6 +273,13 @@ def test_a_user_ends_at_the_pages_with_a_session(browser, door, name):
     who = browser.who()
     assert name in json.dumps(who["principal"])
     assert who["roles"] == []
+
+
+def test_a_user_comes_to_the_page_that_was_asked_for_and_to_no_other_site(new_browser, name):
+    page = "/ui/alerts/IoT_ReverseShell/2026-03-02?device=a%2Fb"
+    for asked, reached in [(page, page), ("/ui/logs#query=T", "/ui/logs#query=T"), ("//evil.example/ui/", "/ui/")]:
+        answer = new_browser().sign_in(name, returnTo=asked)
+        assert (answer.status_code, answer.headers["location"]) == (302, reached)
 
 
 def test_a_user_is_the_same_in_every_browser(new_browser, name):

@@ -14,14 +14,15 @@ use crate::tables::{ALERTS, OPERATION, RAW_EVENTS, RECOMMENDATIONS, SCHEMAS, SOL
 use crate::{Destination, Error, Settings};
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
-use engine::Session;
 use engine::catalog::TablesOf;
-use kql::datetime;
+use engine::{Column, Session};
 use kql::timespan::{TICKS_PER_DAY, TICKS_PER_HOUR};
+use kql::{Type, datetime};
 use messages::intake::{Delivery, Intake, NotKept, Refused};
 use parking_lot::RwLock;
 use serde_json::{Map, Value, json};
 use std::collections::HashSet;
+use std::slice::from_ref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -222,9 +223,6 @@ impl Pipeline {
         // Events are judged as they are stored, which needs the types that rules know.
         let is_judged_there =
             is_kept && columns_in(&self.workspaces, &main.database, RAW_EVENTS) == columns(RAW_EVENTS);
-        if is_kept && !is_judged_there {
-            self.append_raw(&delivery, &settings, main, RAW_EVENTS, Use::Kept).await?;
-        }
         let window;
         let (place, table) = match is_judged_there {
             true => (main, RAW_EVENTS),
@@ -236,6 +234,9 @@ impl Pipeline {
         for batch in self.append_raw(&delivery, &settings, place, table, Use::Judged).await? {
             // The events are durable: if judging has ended they are judged at the next start.
             let _ = self.judging.send(Work::Events(batch)).await;
+        }
+        if is_kept && !is_judged_there {
+            self.append_raw(&delivery, &settings, main, RAW_EVENTS, Use::Kept).await?;
         }
         for other in settings.others_of_raw_events() {
             self.append_raw(&delivery, &settings, other, RAW_EVENTS, Use::Kept).await?;
@@ -436,20 +437,44 @@ impl Writer {
         objects: &[Map<String, Value>],
         ids: Vec<EventId>,
     ) -> Result<Vec<bool>, Error> {
-        let append = Append {
-            database: database.to_owned(),
-            tables: vec![(table.to_owned(), rows(&columns_in(&self.workspaces, database, table), objects)?)],
-            ids: if ids.is_empty() { Vec::new() } else { vec![ids] },
-        };
-        let appended = self.workspaces.append(append).await?;
-        if appended.repeated == 0 {
+        let columns = columns_in(&self.workspaces, database, table);
+        let tells_rows_apart = columns.iter().any(|c| c.name == ALERT_ID && c.column_type == Type::String);
+        if !ids.is_empty() && !tells_rows_apart {
+            // Rows that the owner has given an id of another type are told apart by coming alone.
+            let mut is_new = Vec::with_capacity(objects.len());
+            for (object, id) in objects.iter().zip(ids) {
+                let (repeated, _) = self.append_rows(database, table, &columns, from_ref(object), vec![id]).await?;
+                is_new.push(repeated == 0);
+            }
+            return Ok(is_new);
+        }
+        let (repeated, stored) = self.append_rows(database, table, &columns, objects, ids).await?;
+        if repeated == 0 {
             return Ok(vec![true; objects.len()]);
         }
-        let columns = appended.stored.iter().filter_map(|batch| batch.column_by_name(ALERT_ID));
-        let stored: HashSet<&str> = columns.flat_map(|ids| ids.as_string_view().iter().flatten()).collect();
+        let texts = stored.iter().filter_map(|batch| batch.column_by_name(ALERT_ID)?.as_string_view_opt());
+        let stored: HashSet<&str> = texts.flat_map(|ids| ids.iter().flatten()).collect();
         let is_new =
             |row: &Map<String, Value>| row.get(ALERT_ID).and_then(Value::as_str).is_some_and(|id| stored.contains(id));
         Ok(objects.iter().map(is_new).collect())
+    }
+
+    /// Stores rows; how many were there, and the rows that were not.
+    async fn append_rows(
+        &self,
+        database: &str,
+        table: &str,
+        columns: &[Column],
+        objects: &[Map<String, Value>],
+        ids: Vec<EventId>,
+    ) -> Result<(usize, Vec<RecordBatch>), Error> {
+        let append = Append {
+            database: database.to_owned(),
+            tables: vec![(table.to_owned(), rows(columns, objects)?)],
+            ids: if ids.is_empty() { Vec::new() } else { vec![ids] },
+        };
+        let appended = self.workspaces.append(append).await?;
+        Ok((appended.repeated, appended.stored))
     }
 }
 

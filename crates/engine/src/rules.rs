@@ -4,7 +4,7 @@
 //! do not have. A plan is planned with the rules that can do something to it. What the others are about is listed by name,
 //! so that a rule which a newer DataFusion brings is used for every plan until somebody has looked at it.
 
-use crate::columnar::UseSegments;
+use crate::columnar::{TellScans, UseSegments};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::datasource::TableType;
 use datafusion::logical_expr::{FetchType, LogicalPlan, SkipType};
@@ -70,13 +70,14 @@ pub(crate) struct Rules {
     pub physical: PhysicalRules,
 }
 
-/// The rule by which operators tell the scans below them what they learn: scans must have their form by then.
-const TELLS_SCANS: &str = "FilterPushdown(Post)";
+/// DataFusion's rule by which operators tell the scans below them what they learn, which [`TellScans`] stands for.
+const TELLS_BY_NAME: &str = "FilterPushdown(Post)";
 
 static ALL: LazyLock<Rules> = LazyLock::new(|| {
     let mut physical = PhysicalOptimizer::new().rules;
-    let place = physical.iter().position(|rule| rule.name() == TELLS_SCANS).unwrap_or(physical.len());
-    physical.insert(place, Arc::new(UseSegments));
+    physical.retain(|rule| rule.name() != TELLS_BY_NAME);
+    physical.push(Arc::new(UseSegments));
+    physical.push(Arc::new(TellScans));
     Rules { logical: Optimizer::new().rules, physical }
 });
 
@@ -172,9 +173,11 @@ mod tests {
         let logical = ALL.logical.iter().map(|rule| rule.name().to_owned());
         let physical = ALL.physical.iter().map(|rule| rule.name().to_owned());
         let all: BTreeSet<String> = logical.chain(physical).collect();
-        for name in ABOUT.iter().map(|(name, _)| *name).chain([TELLS_SCANS]) {
-            assert!(all.contains(name), "there is no rule '{name}' any more");
+        for (name, _) in ABOUT {
+            assert!(all.contains(*name), "there is no rule '{name}' any more");
         }
+        let own = PhysicalOptimizer::new().rules;
+        assert!(own.iter().any(|rule| rule.name() == TELLS_BY_NAME) && !all.contains(TELLS_BY_NAME));
     }
 
     #[test]

@@ -168,6 +168,8 @@ impl Session {
         config.options_mut().execution.parquet.pushdown_filters = true;
         // It takes the fields of a struct for columns of a table, and gives two columns one name.
         config.options_mut().optimizer.enable_leaf_expression_pushdown = false;
+        // Nobody asks for what a least or greatest value leaves out.
+        config.options_mut().optimizer.enable_aggregate_dynamic_filter_pushdown = false;
         SessionStateBuilder::new()
             .with_config(config)
             .with_runtime_env(runtime)
@@ -299,9 +301,7 @@ impl Session {
         let (Some(statement), true) = (bound.pop(), bound.is_empty()) else {
             return Err(Error::Run("a prepared query must have one statement".to_owned()));
         };
-        let mut state = self.state(&statement.plan, 1, self.query_runtime());
-        // A plan that is run again must not remember what an earlier run learnt about its rows.
-        state.config_mut().options_mut().optimizer.enable_dynamic_filter_pushdown = false;
+        let state = self.state(&statement.plan, 1, self.query_runtime());
         let plan = state.create_physical_plan(&statement.plan).await?;
         Ok(Prepared { columns: statement.columns, plan, context: state.task_ctx() })
     }

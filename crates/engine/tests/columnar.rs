@@ -274,6 +274,22 @@ const REST: &[&str] = &[
     "where Id startswith '0' | join kind=leftouter (T | project Level, Other=Id | where Other startswith '00') on Level \
      | summarize count() by Level, isempty(Other)",
     "where Id startswith '00' | join kind=rightanti (T) on Host | summarize count() by Host",
+    "where Level == 2 | distinct Host \
+     | join kind=inner (T | summarize c=count() by Host=Text, K=Host | summarize h=dcount(Host), s=sum(c) by K) \
+       on $left.Host == $right.K | project Host, h, s",
+    "where Level == 2 | summarize by Day=bin(Time, 1d) \
+     | join kind=inner (T | summarize n=count() by Hour=bin(Time, 1h) | summarize sum(n) by Day=bin(Hour, 1d)) on Day \
+     | project Day, sum_n",
+    "where Level == 2 | distinct Host \
+     | join kind=inner (union (T | summarize by Host, Text), (T | summarize by Text, Host) | project Host, Text) on Host \
+     | summarize count(), dcount(Text) by Host",
+    "where Level == 3 | join kind=inner (T | summarize c=count() by Host \
+     | join kind=leftsemi (T | where Port == 200 | distinct Host) on Host) on Host | summarize count() by c",
+    "project A=Id, B=Host | union (T | project A=Host, B=Id) | top 5 by A asc, B asc",
+    "project Time, Level, Id | union (T | project Level=tolong(Port), Time=Time + 1d, Id) \
+     | top 7 by Time desc, Level asc, Id asc",
+    "union T | summarize min(Time), maxif(Time, Level == 3), max(Level + 1), minif(Level, Ok)",
+    "extend c=strlen(strcat(Host, Id)) | summarize min(c), max(c + 1)",
     "where isnull(Level) | take 1 | project Level | join kind=inner (T) on Level | count",
     "sort by Score desc nulls last, Id asc | take 9",
     "join kind=inner (T | where Level == 2 | summarize m=max(Time) by Host) on Host | summarize count() by Host, m",

@@ -78,12 +78,22 @@ export function workspacesPath(subscription: string): string {
   return `/subscriptions/${subscription}/providers/Microsoft.OperationalInsights/workspaces?${API.workspaces}`;
 }
 
-/** Reads the solutions that the caller may see. `wanted` is the id of the one to look at. */
-export async function loadScope(wanted: string | null, signal?: AbortSignal): Promise<Scope | null> {
+/** What the caller may look at. */
+export type Visible = Pick<Scope, "settings" | "solutions">;
+
+export async function loadVisible(signal?: AbortSignal): Promise<Visible> {
   const settings = await getJson<Settings>("/api/v1/settings", signal);
-  const solutions = await getAll<Solution>(solutionsPath(settings.subscriptionId), signal);
-  const solution = solutions.find((one) => one.id === wanted) ?? solutions[0];
-  if (!solution) return null;
+  return { settings, solutions: await getAll<Solution>(solutionsPath(settings.subscriptionId), signal) };
+}
+
+/** The group and name of a solution, by its id. */
+export function solutionName(id: string): { group: string; name: string } {
+  // /subscriptions/{subscription}/resourceGroups/{group}/...
+  return { group: id.split("/")[4] ?? "", name: nameIn(id) };
+}
+
+/** What is looked at with one of the solutions. */
+export function scopeOf({ settings, solutions }: Visible, solution: Solution): Scope {
   const { workspace, iotHubs } = solution.properties;
   return { settings, solutions, solution, database: workspace ? nameIn(workspace) : settings.defaultWorkspace, hubs: iotHubs };
 }

@@ -4,12 +4,13 @@ import { FluentProvider, webDarkTheme, webLightTheme } from "@fluentui/react-com
 import { lazy, Suspense, useCallback, useEffect, useMemo, useState, type ReactNode } from "react";
 import { Route, Router, Switch, useLocation } from "wouter";
 import { ApiError, getJson, send, SIGNED_OUT } from "../api/http";
-import { loadScope } from "../api/scope";
+import { loadVisible, scopeOf, solutionName, type Solution } from "../api/scope";
 import { Failure, Loading } from "../components/states";
 import { OverviewPage } from "../pages/overview/OverviewPage";
 import { ErrorBoundary } from "../components/ErrorBoundary";
-import { BASE } from "./base";
+import { BASE, solutionBase, solutionIn, type SolutionName } from "./base";
 import { LiveProvider } from "./live";
+import { rawPath } from "./location";
 import { PreferencesProvider, usePreferences } from "./preferences";
 import { Session, SessionContext } from "./session";
 import { hasLinkCode } from "./signInLink";
@@ -87,12 +88,19 @@ function Gate() {
 }
 
 function SignedIn({ session, onSignedOut }: { session: Session; onSignedOut(): void }) {
-  const [solutionId, setSolutionId] = useState(() => localStorage.getItem(SOLUTION_KEY));
-  const scope = useData(`scope ${solutionId}`, (signal) => loadScope(solutionId, signal));
-  const choose = useCallback((id: string) => {
-    localStorage.setItem(SOLUTION_KEY, id);
-    setSolutionId(id);
-  }, []);
+  const visible = useData("solutions", loadVisible);
+  const [path, navigate] = useLocation();
+  const solutions = visible.value?.solutions ?? [];
+  const named = useMemo(() => solutionIn(path), [path]);
+  const solution = named ? solutions.find((one) => isNamed(one, named)) : (solutions.find((one) => one.id === localStorage.getItem(SOLUTION_KEY)) ?? solutions[0]);
+  const choose = useCallback(
+    (id: string) => {
+      localStorage.setItem(SOLUTION_KEY, id);
+      // What is open, such as one alert, may not be there in the other solution; its list is.
+      navigate(`${solutionBase(solutionName(id))}/${rawPath().split("/")[1] ?? ""}`);
+    },
+    [navigate],
+  );
   const signOut = useCallback(async () => {
     await send("DELETE", "/api/v1/session");
     forget();
@@ -101,41 +109,59 @@ function SignedIn({ session, onSignedOut }: { session: Session; onSignedOut(): v
     onSignedOut();
   }, [onSignedOut]);
   const known = useMemo(
-    () => scope.value && { session, scope: scope.value, choose, reloadScope: scope.reload, signOut },
-    [session, scope.value, choose, scope.reload, signOut],
+    () => visible.value && solution && { session, scope: scopeOf(visible.value, solution), choose, reloadScope: visible.reload, signOut },
+    [session, visible.value, solution, choose, visible.reload, signOut],
   );
-  if (scope.error instanceof ApiError && scope.error.isForbidden) return <NothingToSee name={session.principal.displayName} signOut={signOut} />;
-  if (scope.error) return <Failure error={scope.error} retry={scope.reload} action={{ label: "Sign out", run: () => void signOut() }} />;
-  if (scope.value === undefined) return <Loading />;
+  // Of several solutions each has addresses of its own.
+  const isUnnamed = solution !== undefined && solutions.length > 1 && !named;
+  useEffect(() => {
+    if (!isUnnamed) return;
+    const { search, hash } = window.location;
+    navigate(`${solutionBase(solutionName(solution.id))}${rawPath()}${search}${hash}`, { replace: true });
+  }, [isUnnamed, solution, navigate]);
+  if (visible.error instanceof ApiError && visible.error.isForbidden) return <NothingToSee name={session.principal.displayName} signOut={signOut} />;
+  if (visible.error) return <Failure error={visible.error} retry={visible.reload} action={{ label: "Sign out", run: () => void signOut() }} />;
+  if (visible.value === undefined || isUnnamed) return <Loading />;
+  if (named && !known && solutions.length > 0) {
+    const error = new ApiError(404, "SolutionNotFound", `There is no solution '${named.name}' that you may see.`);
+    return <Failure error={error} action={{ label: "Go to the overview", run: () => navigate("/") }} />;
+  }
   if (!known) return <NothingToSee name={session.principal.displayName} signOut={signOut} />;
   return (
     <SessionContext value={known}>
-      <LiveProvider>
-        <Shell>
-          <Suspense fallback={<Loading />} key={known.scope.solution.id}>
-            <Bounded>
-              <Route path="/" component={OverviewPage} />
-              <Route path="/alerts" component={AlertsPage} />
-              <Route path="/alerts/:type/:day" component={AlertsPage} />
-              <Route path="/recommendations" component={RecommendationsPage} />
-              <Route path="/recommendations/:name" component={RecommendationPage} />
-              <Route path="/recommendations/:name/devices/:device" component={RecommendationPage} />
-              <Route path="/devices" component={DevicesPage} />
-              <Route path="/devices/:id" component={DevicePage} />
-              <Route path="/logs" component={LogsPage} />
-              <Route path="/workbooks" component={WorkbooksPage} />
-              <Route path="/workbooks/:id" component={WorkbookPage} />
-              <Route path="/settings/:section?" component={SettingsPage} />
-              <Route path="/onboarding" component={OnboardingPage} />
-              <Route>
-                <Failure error={new ApiError(404, "NotFound", "There is no page at this address.")} />
-              </Route>
-            </Bounded>
-          </Suspense>
-        </Shell>
-      </LiveProvider>
+      <Router base={named ? solutionBase(named) : ""}>
+        <LiveProvider>
+          <Shell>
+            <Suspense fallback={<Loading />} key={known.scope.solution.id}>
+              <Bounded>
+                <Route path="/" component={OverviewPage} />
+                <Route path="/alerts" component={AlertsPage} />
+                <Route path="/alerts/:type/:day" component={AlertsPage} />
+                <Route path="/recommendations" component={RecommendationsPage} />
+                <Route path="/recommendations/:name" component={RecommendationPage} />
+                <Route path="/recommendations/:name/devices/:device" component={RecommendationPage} />
+                <Route path="/devices" component={DevicesPage} />
+                <Route path="/devices/:id" component={DevicePage} />
+                <Route path="/logs" component={LogsPage} />
+                <Route path="/workbooks" component={WorkbooksPage} />
+                <Route path="/workbooks/:id" component={WorkbookPage} />
+                <Route path="/settings/:section?" component={SettingsPage} />
+                <Route path="/onboarding" component={OnboardingPage} />
+                <Route>
+                  <Failure error={new ApiError(404, "NotFound", "There is no page at this address.")} />
+                </Route>
+              </Bounded>
+            </Suspense>
+          </Shell>
+        </LiveProvider>
+      </Router>
     </SessionContext>
   );
+}
+
+function isNamed(solution: Solution, { group, name }: SolutionName): boolean {
+  const own = solutionName(solution.id);
+  return own.group.toLowerCase() === group.toLowerCase() && own.name.toLowerCase() === name.toLowerCase();
 }
 
 /** The page of the address; when one breaks, the others can still be gone to. */

@@ -1,7 +1,7 @@
 /** The page's address, each part decoded once. The router decodes some of it twice, which an id with a `%` does not survive. */
 
 import { useLocation, useSearch } from "wouter";
-import { BASE } from "./base";
+import { pageBase } from "./base";
 
 function decoded(part: string): string {
   try {
@@ -11,9 +11,9 @@ function decoded(part: string): string {
   }
 }
 
-/** The path below the portal's own, as it stands in the address. */
+/** The path of the page, as it stands in the address. */
 export function rawPath(): string {
-  return window.location.pathname.slice(BASE.length) || "/";
+  return window.location.pathname.slice(pageBase().length) || "/";
 }
 
 /** The parts of the path: of `/alerts/IoT_X/2026-03-02` three. */

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { pageBase, solutionBase, solutionIn } from "../app/base";
 import { forget, readHistory, remember } from "./history";
 import { deviceAddress, logsAddress } from "./links";
 import { installCommands, isDeviceId, shellQuote } from "./onboarding";
@@ -36,6 +37,15 @@ describe("the history of queries", () => {
 });
 
 describe("addresses", () => {
+  it("say of which solution they are, where there are several", () => {
+    const own = { group: "plant 7", name: "a" };
+    expect(solutionBase(own)).toBe("/solutions/plant%207/a");
+    expect(solutionIn(`${solutionBase(own)}/alerts`)).toEqual(own);
+    expect(solutionIn("/solutions/plant")).toBeUndefined();
+    expect(solutionIn("/alerts")).toBeUndefined();
+    expect(pageBase("/ui/solutions/plant%207/a/alerts/x")).toBe("/ui/solutions/plant%207/a");
+    expect(pageBase("/ui/alerts")).toBe("/ui");
+  });
   it("say of which hub a device is", () => {
     const hubs = ["/subscriptions/s/resourceGroups/g/providers/Microsoft.Devices/IotHubs/north"];
     expect(deviceAddress(hubs, "a/b", hubs[0]?.toUpperCase())).toBe("/devices/a%2Fb?hub=north");

@@ -204,9 +204,15 @@ impl BestValues {
     /// The values of groups as a column; they are forgotten.
     pub fn emit(&mut self, emit: EmitTo) -> ArrayRef {
         match self {
-            BestValues::Texts { values, .. } => {
+            BestValues::Texts { values, shared, bytes } => {
                 let mut texts = StringViewBuilder::new();
-                emit.take_needed(values).iter().for_each(|value| texts.append_option(value.as_deref()));
+                for value in emit.take_needed(values) {
+                    *bytes = bytes.saturating_sub(value.as_ref().map_or(0, |value| value.len()));
+                    texts.append_option(value.as_deref());
+                }
+                if values.is_empty() {
+                    (*shared, *bytes) = (HashSet::default(), 0);
+                }
                 Arc::new(texts.finish())
             }
             BestValues::Bits { of, values } => {

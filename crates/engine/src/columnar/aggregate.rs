@@ -12,7 +12,6 @@ use datafusion::arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions,
 use datafusion::arrow::compute::take;
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::Result;
-use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
@@ -21,7 +20,6 @@ use datafusion::physical_expr::GroupsAccumulatorAdapter;
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, SchedulingType};
-use datafusion::physical_plan::filter_pushdown::{ChildPushdownResult, FilterPushdownPhase, FilterPushdownPropagation};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PhysicalExpr, PlanProperties, ReplaceChildrenOptions,
@@ -69,6 +67,17 @@ impl SegmentAggregate {
         let properties = Arc::new(properties.with_scheduling_type(SchedulingType::Cooperative));
         SegmentAggregate { scan, keys, aggregates, schema, properties }
     }
+
+    /// The same with a condition on its rows that an operator above is going to learn, where it is one on the keys: groups
+    /// that nothing has a use for are not made. `None` where it is not.
+    pub fn learning(&self, condition: &Arc<dyn PhysicalExpr>) -> Result<Option<SegmentAggregate>> {
+        if self.keys.is_empty() {
+            // Of no rows there is a group all the same.
+            return Ok(None);
+        }
+        let scan = self.scan.learning_of(condition, &self.keys)?;
+        Ok(scan.map(|scan| SegmentAggregate { scan, ..self.clone() }))
+    }
 }
 
 impl DisplayAs for SegmentAggregate {
@@ -113,21 +122,6 @@ impl ExecutionPlan for SegmentAggregate {
         Ok(self)
     }
 
-    /// Takes what operators above learn about the keys: groups that they have no use for are not made.
-    fn handle_child_pushdown_result(
-        &self,
-        phase: FilterPushdownPhase,
-        offered: ChildPushdownResult,
-        _config: &ConfigOptions,
-    ) -> Result<FilterPushdownPropagation<Arc<dyn ExecutionPlan>>> {
-        let (scan, taken) = self.scan.learning(phase, &offered, &self.keys)?;
-        let result = FilterPushdownPropagation::with_parent_pushdown_result(taken);
-        Ok(match scan {
-            Some(scan) => result.with_updated_node(Arc::new(SegmentAggregate { scan, ..self.clone() })),
-            None => result,
-        })
-    }
-
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let run = Run {
             state: State::new(self, &context)?,
@@ -160,7 +154,6 @@ impl Run {
                     return Ok(Some((batch, self)));
                 }
                 self.states = None;
-                self.state.memory.free();
             }
             if self.is_done {
                 return Ok(None);
@@ -315,6 +308,8 @@ impl State {
         if groups == 0 {
             return Ok(None);
         }
+        // Whoever takes the states counts them from here on.
+        self.memory.free();
         let mut order = None;
         let keys = self.groups.take_keys()?;
         let mut columns: Vec<Columns> = keys.into_iter().map(Columns::Known).collect();

@@ -4,7 +4,8 @@
 //! dictionary: the values, and for each row the place of its value. What a query asks of a column is asked of the values
 //! of its dictionary ([`program`]), filters and expressions are computed where the rows are read ([`scan`]), and rows
 //! are grouped by places instead of by values ([`aggregate`]). Where only some rows will matter, the best of each group
-//! ([`best`]) or the first in an order ([`leading`]), the other columns are read of those alone. [`rule`] finds the parts of a plan that these can do; all
+//! ([`best`]) or the first in an order ([`leading`]), the other columns are read of those alone; what joins learn leaves
+//! rows out ([`learn`]). [`rule`] finds the parts of a plan that these can do; all
 //! others see rows in the engine's own types.
 
 mod aggregate;
@@ -14,12 +15,14 @@ mod encode;
 mod estimate;
 mod groups;
 mod leading;
+mod learn;
 mod program;
 mod rule;
 mod scan;
 
 pub use encode::{dictionary_of, encoded, is_dictionary, plain};
 pub(crate) use groups::Values;
+pub(crate) use learn::TellScans;
 pub(crate) use program::keys_and_values;
 pub(crate) use rule::UseSegments;
 pub use scan::SegmentScan;

@@ -15,7 +15,7 @@ use datafusion::physical_plan::{ExecutionPlan, InputOrderMode, PhysicalExpr};
 use std::sync::Arc;
 
 /// Gives filters, expressions, the first step of aggregates and limits of sorted rows right above a scan of segments to
-/// the scan. It comes before operators tell the scans below them what they learn.
+/// the scan.
 #[derive(Debug)]
 pub(crate) struct UseSegments;
 

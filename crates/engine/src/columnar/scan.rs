@@ -8,19 +8,15 @@ use super::{Segment, plain};
 use datafusion::arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use datafusion::arrow::compute::SortOptions;
 use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
-use datafusion::common::config::ConfigOptions;
 use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Result, Statistics};
 use datafusion::execution::TaskContext;
 use datafusion::physical_expr::EquivalenceProperties;
 use datafusion::physical_expr::expressions::Column;
-use datafusion::physical_expr_common::physical_expr::{is_volatile, snapshot_generation};
+use datafusion::physical_expr_common::physical_expr::is_volatile;
 use datafusion::physical_plan::coop::cooperative;
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, SchedulingType};
-use datafusion::physical_plan::filter_pushdown::{
-    ChildPushdownResult, FilterPushdownPhase, FilterPushdownPropagation, PushedDown,
-};
 use datafusion::physical_plan::statistics::StatisticsArgs;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
@@ -150,27 +146,26 @@ impl SegmentScan {
         replaced.collect::<Result<Option<Vec<_>>>>()
     }
 
-    /// This scan with what operators above are going to learn about `columns`, given over the columns of the table; and
-    /// for each condition that is offered whether it is taken.
-    pub(super) fn learning(
+    /// This scan with a condition on its outputs that an operator above is going to learn; `None` where it cannot be
+    /// asked here.
+    pub(super) fn learning(&self, condition: &Arc<dyn PhysicalExpr>) -> Result<Option<SegmentScan>> {
+        let outputs: Vec<Arc<dyn PhysicalExpr>> = self.outputs.iter().map(|o| o.expression.clone()).collect();
+        self.learning_of(condition, &outputs)
+    }
+
+    /// The same for a condition on `columns`, given over those of the table.
+    pub(super) fn learning_of(
         &self,
-        phase: FilterPushdownPhase,
-        offered: &ChildPushdownResult,
+        condition: &Arc<dyn PhysicalExpr>,
         columns: &[Arc<dyn PhysicalExpr>],
-    ) -> Result<(Option<SegmentScan>, Vec<PushedDown>)> {
-        let mut learnt = self.learnt.clone();
-        let mut taken = Vec::with_capacity(offered.parent_filters.len());
-        for offer in &offered.parent_filters {
-            // What does not change has been taken as a filter. A limit counts rows that a condition would leave out.
-            let can_take = matches!(phase, FilterPushdownPhase::Post)
-                && snapshot_generation(&offer.filter) != 0
-                && self.fetch.is_none();
-            let condition = if can_take { over(&offer.filter, columns)? } else { None };
-            taken.push(if condition.is_some() { PushedDown::Yes } else { PushedDown::No });
-            learnt.extend(condition.filter(|condition| !is_volatile(condition)));
-        }
-        let is_new = learnt.len() > self.learnt.len();
-        Ok((is_new.then(|| SegmentScan { learnt, ..self.clone() }), taken))
+    ) -> Result<Option<SegmentScan>> {
+        // A limit counts rows that the condition would leave out.
+        let condition = if self.fetch.is_some() { None } else { over(condition, columns)? };
+        Ok(condition.filter(|condition| !is_volatile(condition)).map(|condition| {
+            let mut learnt = self.learnt.clone();
+            learnt.push(condition);
+            SegmentScan { learnt, ..self.clone() }
+        }))
     }
 
     /// This scan where only the first `rows` rows are asked for by a key, given over its outputs, and maybe others after
@@ -244,7 +239,7 @@ impl SegmentScan {
 }
 
 /// An expression over `columns`, put in the places of its own; `None` where it has others.
-fn over(
+pub(super) fn over(
     expression: &Arc<dyn PhysicalExpr>,
     columns: &[Arc<dyn PhysicalExpr>],
 ) -> Result<Option<Arc<dyn PhysicalExpr>>> {
@@ -356,22 +351,6 @@ impl ExecutionPlan for SegmentScan {
             false => Precision::Inexact(rows),
         };
         Ok(Arc::new(Statistics { num_rows, ..Statistics::new_unknown(&self.schema) }))
-    }
-
-    /// Takes what operators above learn about the rows.
-    fn handle_child_pushdown_result(
-        &self,
-        phase: FilterPushdownPhase,
-        offered: ChildPushdownResult,
-        _config: &ConfigOptions,
-    ) -> Result<FilterPushdownPropagation<Arc<dyn ExecutionPlan>>> {
-        let outputs: Vec<Arc<dyn PhysicalExpr>> = self.outputs.iter().map(|o| o.expression.clone()).collect();
-        let (scan, taken) = self.learning(phase, &offered, &outputs)?;
-        let result = FilterPushdownPropagation::with_parent_pushdown_result(taken);
-        Ok(match scan {
-            Some(scan) => result.with_updated_node(Arc::new(scan)),
-            None => result,
-        })
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {

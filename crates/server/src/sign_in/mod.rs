@@ -89,6 +89,7 @@ pub(crate) fn operations() -> Vec<Operation> {
             .of(TAG)
             .open()
             .by(get(oidc::begin))
+            .query("returnTo", "string", "The page of the portal to go to then, beginning with /ui/.")
             .answers_nothing(302, "To the provider.")
             .answers(502, "The provider cannot be asked.", "Error"),
         Operation::new(

@@ -62,6 +62,8 @@ struct Waiting {
     nonce: String,
     verifier: String,
     redirect_uri: String,
+    /// The page of the portal to go to.
+    return_to: String,
     begun: Instant,
 }
 
@@ -200,8 +202,31 @@ fn not_set_up() -> AzureError {
     AzureError::not_found("NotFound", "no outside provider is set up; see --oidc-issuer")
 }
 
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Begun {
+    return_to: Option<String>,
+}
+
+/// Where the portal is, and where a browser goes that was to go nowhere else.
+const PORTAL: &str = "/ui/";
+/// An address to go back to has at most so many bytes.
+const RETURN_BYTES_MAX: usize = 4096;
+
+/// The address of a page of the portal, if it is one: whoever signs in is sent to no other site.
+fn page_of_portal(address: &str) -> Option<String> {
+    let is_page = address.starts_with(PORTAL)
+        && address.len() <= RETURN_BYTES_MAX
+        && address.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
+    is_page.then(|| address.to_owned())
+}
+
 /// `GET /api/v1/session/oidc`: sends the browser to the provider.
-pub(super) async fn begin(State(services): State<Arc<Services>>, headers: HeaderMap) -> Result<Response, AzureError> {
+pub(super) async fn begin(
+    State(services): State<Arc<Services>>,
+    Query(begun): Query<Begun>,
+    headers: HeaderMap,
+) -> Result<Response, AzureError> {
     let Some(provider) = services.provider.clone() else { return Err(not_set_up()) };
     let asked = provider.clone();
     let discovery = tokio::task::spawn_blocking(move || asked.discovery()).await;
@@ -229,7 +254,8 @@ pub(super) async fn begin(State(services): State<Arc<Services>>, headers: Header
     // Lax, since the browser comes back from another site.
     let path = "/api/v1/session/oidc";
     let cookie = format!("{STATE_COOKIE}={state}; Path={path}; HttpOnly; Secure; SameSite=Lax; Max-Age=600");
-    provider.wait_for(state, Waiting { nonce, verifier, redirect_uri, begun: Instant::now() });
+    let return_to = begun.return_to.as_deref().and_then(page_of_portal).unwrap_or_else(|| PORTAL.to_owned());
+    provider.wait_for(state, Waiting { nonce, verifier, redirect_uri, return_to, begun: Instant::now() });
     Ok((StatusCode::FOUND, [(header::LOCATION, location), (header::SET_COOKIE, cookie)]).into_response())
 }
 
@@ -265,6 +291,7 @@ pub(super) async fn end(
     let Some(code) = answer.code.filter(|_| answer.error.is_none()) else {
         return Err(refused("the provider did not sign you in"));
     };
+    let return_to = waiting.return_to.clone();
     let asked = provider.clone();
     let person = tokio::task::spawn_blocking(move || asked.person(&code, &waiting)).await;
     let how = "OpenID Connect";
@@ -289,13 +316,26 @@ pub(super) async fn end(
     if let Some(caller) = services.access.by_session(cookie.text()) {
         note(&services, person.shown(), how, requester.address, Ok(&caller)).await;
     }
-    let location = [(header::LOCATION, "/ui/".to_owned()), (header::SET_COOKIE, cookie.header())];
+    let location = [(header::LOCATION, return_to), (header::SET_COOKIE, cookie.header())];
     Ok((StatusCode::FOUND, location).into_response())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nobody_is_sent_to_another_site() {
+        for page in ["/ui/", "/ui/alerts/IoT_X/2026-03-02?device=a%20b", "/ui/logs#query=T+%7C+count"] {
+            assert_eq!(page_of_portal(page).as_deref(), Some(page));
+        }
+        for other in
+            ["//evil.example/ui/", "https://evil.example/ui/", "/api/v1/session", "/ui", "/ui/\r\nX: y", "/ui/\\x"]
+        {
+            assert_eq!(page_of_portal(other), None, "{other}");
+        }
+        assert_eq!(page_of_portal(&format!("/ui/{}", "a".repeat(RETURN_BYTES_MAX))), None);
+    }
 
     #[test]
     fn plain_http_is_for_loopback() {

@@ -20,6 +20,7 @@ import { useCallback, useEffect, useRef, useState } from "react";
 import { getAll, send } from "../../api/http";
 import { command, findingsOf, query, type Answer, type TimeScope } from "../../api/kusto";
 import { nameIn, workspacesPath, type Workspace } from "../../api/scope";
+import { pageBase } from "../../app/base";
 import { useSession } from "../../app/session";
 import { useData } from "../../app/useData";
 import { Choice, OptionalSpanChoice } from "../../components/filters";
@@ -150,7 +151,7 @@ export default function LogsPage() {
     editor.current?.setText(next);
     editor.current?.focus();
   }, []);
-  const share = () => void navigator.clipboard.writeText(`${location.origin}/ui${logsAddress(editor.current?.wanted()?.text ?? text, database)}`);
+  const share = () => void navigator.clipboard.writeText(`${location.origin}${pageBase()}${logsAddress(editor.current?.wanted()?.text ?? text, database)}`);
   const names = [...new Set([scope.database, ...(workspaces.value ?? []).map((workspace) => workspace.name)])];
   return (
     <Page
