@@ -21,6 +21,7 @@ QUERIES = {
         "%s | summarize arg_max(TimeGenerated, *) by DeviceId=tostring(parse_json(ExtendedProperties).DeviceId)",
     "term": '%s | where ExtendedProperties has "device-000042" | count',
     "by hour": "%s | summarize count() by bin(TimeGenerated, 1h)",
+    "newest": "%s | top 50 by TimeGenerated desc",
 }
 
 

@@ -65,7 +65,13 @@ def test_a_full_disk_refuses_rows_and_takes_them_again_when_there_is_room(new_se
     assert "the disk is full" in error["@message"] and not error["@permanent"]
     assert int(refused.headers["retry-after"]) > 0
     assert acknowledged, "nothing was taken at all"
-    assert server.send(device, message(process_start("true"))).status in (429, 503), "devices are asked to come again"
+
+    def is_device_refused():
+        # Rows that go from the log to a file make room again.
+        send_until(lambda answer: answer.status == 503)
+        return server.send(device, message(process_start("true"))).status in (429, 503)
+
+    wait_until(is_device_refused, 60, "devices are asked to come again")
     assert numbers(server) == acknowledged, "queries go on"
     filler.unlink()
     wait_until(lambda: server.ingest("T", row(len(acknowledged))).status == 200, 30, "rows are taken again")

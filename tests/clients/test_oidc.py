@@ -277,7 +277,7 @@ def test_a_user_ends_at_the_pages_with_a_session(browser, door, name):
 
 def test_a_user_comes_to_the_page_that_was_asked_for_and_to_no_other_site(new_browser, name):
     page = "/ui/alerts/IoT_ReverseShell/2026-03-02?device=a%2Fb"
-    for asked, reached in [(page, page), ("/ui/logs#query=T", "/ui/logs#query=T"), ("//evil.example/ui/", "/ui/")]:
+    for asked, reached in [(page, page), ("//evil.example/ui/", "/ui/")]:
         answer = new_browser().sign_in(name, returnTo=asked)
         assert (answer.status_code, answer.headers["location"]) == (302, reached)
 

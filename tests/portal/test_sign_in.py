@@ -74,7 +74,23 @@ def test_what_somebody_asked_is_forgotten_when_they_sign_out(stranger):
     page.get_by_role("button", name="Signed in as").click()
     page.get_by_role("menuitem", name="Sign out").click()
     expect(page.get_by_role("heading", name="Sign in to Turnstone")).to_be_visible()
-    assert "secret" not in page.evaluate(kept)
+    assert "secret" not in page.evaluate(kept) and "secret" not in page.url
+
+
+def test_what_somebody_asked_is_not_there_for_somebody_else(server, stranger):
+    page = stranger.sign_in().open("/logs#query=print secret = 1").page
+    expect(page.get_by_role("columnheader", name="secret")).to_be_visible()
+    # The session ends without a word, and another comes.
+    server.admin("POST", "/api/v1/users", {"name": "zoe", "password": PASSWORD})
+    user = server.admin("GET", "/api/v1/users/zoe").json
+    server.admin("POST", "/api/v1/roleAssignments", {"principalId": user["id"], "role": "Security Reader", "scope": "/"})
+    page.context.clear_cookies()
+    page.goto(f"{server.http}/ui/")
+    page.get_by_label("Name").fill("zoe")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    expect(stranger.heading("Overview")).to_be_visible()
+    assert "secret" not in page.evaluate("() => JSON.stringify([{...localStorage}, {...sessionStorage}])")
 
 
 def test_who_has_no_role_is_told_so(server, stranger):

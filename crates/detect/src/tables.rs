@@ -62,10 +62,26 @@ pub fn columns_in(workspaces: &Workspaces, database: &str, table: &str) -> Vec<C
     columns
 }
 
-/// Rows from JSON objects, whose values are read as the types of the columns.
+/// Rows from JSON objects, whose values are read as the types of the columns. A JSON text of a bag or an array is that bag
+/// or array where the column is dynamic: queries ask either with `parse_json`.
 pub fn rows(columns: &[Column], objects: &[Map<String, Value>]) -> Result<RecordBatch, Error> {
     let mut builder = BatchBuilder::new(columns);
-    objects.iter().for_each(|object| builder.push_object(object));
+    for object in objects {
+        let parsed = |column: &Column| match object.get(&column.name) {
+            Some(Value::String(text)) if column.column_type == Type::Dynamic && text.starts_with(['{', '[']) => {
+                serde_json::from_str::<Value>(text).ok()
+            }
+            _ => None,
+        };
+        let parsed: Vec<(&str, Value)> = columns.iter().filter_map(|c| Some((c.name.as_str(), parsed(c)?))).collect();
+        if parsed.is_empty() {
+            builder.push_object(object);
+        } else {
+            let mut object = object.clone();
+            parsed.into_iter().for_each(|(name, value)| drop(object.insert(name.to_owned(), value)));
+            builder.push_object(&object);
+        }
+    }
     Ok(builder.finish()?)
 }
 

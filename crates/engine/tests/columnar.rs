@@ -394,6 +394,11 @@ async fn only_what_matters_is_read() {
         ("T | summarize arg_max(Time, *) by Host", &[4]),
         ("T | summarize arg_min(Time, Text) by Level", &[0]),
         ("T | where Time < datetime(2026-03-01 05:00) | summarize arg_max(Time, Text)", &[0]),
+        (
+            "T | where Id endswith '-1234' | project Id | join kind=inner (T | project Id, Text) on Id | project Text",
+            &[1],
+        ),
+        ("union T, (T | where Level > 9) | top 5 by Time desc | project Text", &[4]),
         ("T | summarize arg_max(Id, Level), n=dcount(Text)", &[0, 1, 2, 3, 4]),
     ];
     for (query, wanted) in cases {

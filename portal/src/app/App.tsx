@@ -16,7 +16,7 @@ import { Session, SessionContext } from "./session";
 import { hasLinkCode } from "./signInLink";
 import { Shell } from "./Shell";
 import { useData } from "./useData";
-import { forget } from "../model/history";
+import { forget, forgetOthers } from "../model/history";
 
 const SignInPage = lazy(() => import("../pages/SignInPage"));
 const AlertsPage = lazy(() => import("../pages/alerts/AlertsPage"));
@@ -88,6 +88,7 @@ function Gate() {
 }
 
 function SignedIn({ session, onSignedOut }: { session: Session; onSignedOut(): void }) {
+  useState(() => forgetOthers(session.principal.id));
   const visible = useData("solutions", loadVisible);
   const [path, navigate] = useLocation();
   const solutions = visible.value?.solutions ?? [];
@@ -104,8 +105,8 @@ function SignedIn({ session, onSignedOut }: { session: Session; onSignedOut(): v
   const signOut = useCallback(async () => {
     await send("DELETE", "/api/v1/session");
     forget();
-    // What was being written, too.
-    sessionStorage.clear();
+    // The address may hold a query.
+    window.history.replaceState(null, "", `${BASE}/`);
     onSignedOut();
   }, [onSignedOut]);
   const known = useMemo(

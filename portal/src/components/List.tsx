@@ -78,7 +78,10 @@ export function List<T>({ label, columns, rows, keyOf, chosen, picked, onPick, g
     if (groupOf) ordered.sort((a, b) => groupOf(a).localeCompare(groupOf(b)));
     return ordered;
   }, [rows, columns, sorting, groupOf]);
-  const [drawn, setDrawn] = useState(ROWS_STEP);
+  const [wanted, setDrawn] = useState(ROWS_STEP);
+  // The row that is open is there, wherever it stands.
+  const open = chosen === undefined ? -1 : sorted.findIndex((row) => keyOf(row) === chosen);
+  const drawn = Math.max(wanted, open + 1);
   const drawMore = useCallback(() => setDrawn((count) => count + ROWS_STEP), []);
   const pick = (key: string, isPicked: boolean) => {
     const next = new Set(picked);
@@ -90,7 +93,7 @@ export function List<T>({ label, columns, rows, keyOf, chosen, picked, onPick, g
   const width = columns.length + (onPick ? 1 : 0);
   return (
     <div className={styles.frame} role="region" aria-label={label} tabIndex={0}>
-      <table className={styles.table} aria-label={label}>
+      <table className={styles.table} aria-label={label} aria-rowcount={drawn < sorted.length ? sorted.length + 1 : undefined}>
         <thead>
           <tr>
             {onPick && (

@@ -59,7 +59,7 @@ interface CutNoteProps {
 /** Says that there may be more than is shown. */
 export function CutNote({ shown, most }: CutNoteProps) {
   if (shown < most) return null;
-  return <Text role="note">The newest {formatCount(most)} are shown. Choose a shorter time to see those before them.</Text>;
+  return <Text role="note">The newest {formatCount(most)} are shown. For those before them choose a time that ends earlier.</Text>;
 }
 
 interface FailureProps {

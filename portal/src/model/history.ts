@@ -1,6 +1,7 @@
 /** The queries that somebody ran last, kept in their browser. */
 
 const KEY = "turnstone-query-history";
+const PERSON_KEY = "turnstone-person";
 const ENTRIES_MAX = 50;
 const CHARACTERS_MAX = 20_000;
 
@@ -19,9 +20,17 @@ export function readHistory(storage: Pick<Storage, "getItem"> = localStorage): H
   }
 }
 
-/** Forgets all of them: whoever signs in next at this browser may be somebody else. */
-export function forget(storage: Pick<Storage, "removeItem"> = localStorage): void {
-  storage.removeItem(KEY);
+/** Forgets all of them, and what was being written: whoever signs in next at this browser may be somebody else. */
+export function forget(): void {
+  localStorage.removeItem(KEY);
+  sessionStorage.clear();
+}
+
+/** Forgets what somebody else has left here. */
+export function forgetOthers(person: string): void {
+  if (localStorage.getItem(PERSON_KEY) === person) return;
+  forget();
+  localStorage.setItem(PERSON_KEY, person);
 }
 
 /** Puts a query first; the same one is not kept twice. */

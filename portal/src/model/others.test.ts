@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { pageBase, solutionBase, solutionIn } from "../app/base";
-import { forget, readHistory, remember } from "./history";
+import { readHistory, remember } from "./history";
 import { deviceAddress, logsAddress } from "./links";
 import { installCommands, isDeviceId, shellQuote } from "./onboarding";
 import { daySeries } from "./overview";
@@ -13,7 +13,6 @@ describe("the history of queries", () => {
     return {
       getItem: (key: string) => kept.get(key) ?? null,
       setItem: (key: string, value: string) => void kept.set(key, value),
-      removeItem: (key: string) => void kept.delete(key),
     };
   };
   it("has each query once, the newest first, and no more than fifty", () => {
@@ -24,12 +23,6 @@ describe("the history of queries", () => {
     expect(history).toHaveLength(50);
     expect(history[0]).toEqual({ query: "print 30", database: "d", time: "x" });
     expect(history.filter((entry) => entry.query === "print 30")).toHaveLength(1);
-  });
-  it("is forgotten", () => {
-    const own = storage();
-    remember({ query: "print 1", database: "d", time: "x" }, own);
-    forget(own);
-    expect(readHistory(own)).toEqual([]);
   });
   it("is empty where what was kept is broken", () => {
     expect(readHistory({ getItem: () => "{" })).toEqual([]);

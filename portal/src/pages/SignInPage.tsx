@@ -85,7 +85,7 @@ export default function SignInPage({ onSignedIn }: { onSignedIn(): void }) {
           Sign in
         </Button>
         {ways.value?.hasOutsideSignIn && (
-          <Button as="a" href={`/api/v1/session/oidc?${new URLSearchParams({ returnTo: location.pathname + location.search + location.hash })}`}>
+          <Button as="a" href={`/api/v1/session/oidc?${new URLSearchParams({ returnTo: location.pathname + location.search })}`}>
             Sign in with your organization
           </Button>
         )}

@@ -77,26 +77,23 @@ fn gathers(node: &Plan) -> bool {
     node.is::<RepartitionExec>() || node.is::<CoalescePartitionsExec>() || node.is::<SortPreservingMergeExec>()
 }
 
-/// A limit of sorted rows right above a scan.
+/// A limit of sorted rows.
 fn sort_telling(sort: &SortExec) -> Result<Option<Plan>> {
-    let Some(scan) = sort.input().downcast_ref::<SegmentScan>().filter(|_| sort.fetch().is_some()) else {
-        return Ok(None);
-    };
-    let mut learns: Option<SegmentScan> = None;
+    let mut told = None;
+    // A sort without a limit gives none.
     for condition in sort.dynamic_expressions_produced() {
-        if let Some(next) = learns.as_ref().unwrap_or(scan).learning(&condition)? {
-            learns = Some(next);
-        }
+        told = learning(told.as_ref().unwrap_or(sort.input()), &condition)?.or(told);
     }
-    let Some(scan) = learns else { return Ok(None) };
+    let Some(input) = told else { return Ok(None) };
     let sort: Plan = Arc::new(sort.clone());
-    Ok(Some(sort.with_new_children(vec![Arc::new(scan)])?))
+    Ok(Some(sort.with_new_children(vec![input])?))
 }
 
 fn join_telling(join: &HashJoinExec, asks_all: bool) -> Result<Option<Plan>> {
     let (_, leaves_out_of_right) = join.join_type().on_lr_is_preserved();
     // Partitions of a join with one table of keys wait for one another; those that share none are counted when dropped.
-    let is_free = *join.partition_mode() == PartitionMode::Partitioned || asks_all;
+    let is_alone = join.right().properties().output_partitioning().partition_count() == 1;
+    let is_free = *join.partition_mode() == PartitionMode::Partitioned || is_alone || asks_all;
     if !leaves_out_of_right || !is_free {
         return Ok(None);
     }

@@ -6,11 +6,13 @@ use super::scan::SegmentScan;
 use datafusion::common::Result;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::physical_expr::PhysicalSortExpr;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
+use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::{ExecutionPlan, InputOrderMode, PhysicalExpr};
 use std::sync::Arc;
 
@@ -43,6 +45,11 @@ impl PhysicalOptimizerRule for UseSegments {
 /// What does the work of `node`, where that is right above a scan of segments and can be done by it.
 fn taken_over(node: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     let children = node.children();
+    if let Some(sort) = node.downcast_ref::<SortExec>() {
+        let Some(rows) = sort.fetch() else { return Ok(None) };
+        let Some(input) = leading(sort.input(), sort.expr().first(), rows)? else { return Ok(None) };
+        return Ok(Some(node.clone().with_new_children(vec![input])?));
+    }
     let Some(scan) = children.first().and_then(|child| child.downcast_ref::<SegmentScan>()) else { return Ok(None) };
     // Nodes above may rely on what is known of the node's rows, such as which columns are the same in all.
     let given = |scan: SegmentScan| -> Arc<dyn ExecutionPlan> { Arc::new(scan.known_as(node.as_ref())) };
@@ -67,13 +74,31 @@ fn taken_over(node: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionP
     if let Some(aggregate) = node.downcast_ref::<AggregateExec>() {
         return aggregated(aggregate, scan);
     }
-    if let Some(sort) = node.downcast_ref::<SortExec>() {
-        let Some(rows) = sort.fetch() else { return Ok(None) };
-        let key = sort.expr().first();
-        let Some(leading) = scan.leading(&key.expr, key.options, rows)? else { return Ok(None) };
-        return Ok(Some(node.clone().with_new_children(vec![Arc::new(leading)])?));
-    }
     Ok(None)
+}
+
+/// A plan of whose rows only the first ones by a key are asked for, as far as its scans can give them alone.
+fn leading(
+    plan: &Arc<dyn ExecutionPlan>,
+    key: &PhysicalSortExpr,
+    rows: usize,
+) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    if let Some(scan) = plan.downcast_ref::<SegmentScan>() {
+        let scan = scan.leading(&key.expr, key.options, rows)?;
+        return Ok(scan.map(|scan| Arc::new(scan) as Arc<dyn ExecutionPlan>));
+    }
+    if !plan.is::<UnionExec>() {
+        return Ok(None);
+    }
+    // Its columns are at the same places in all legs, whatever they are called there.
+    let mut legs = Vec::new();
+    let mut is_known = false;
+    for leg in plan.children() {
+        let own = leading(leg, key, rows)?;
+        is_known |= own.is_some();
+        legs.push(own.unwrap_or_else(|| leg.clone()));
+    }
+    if is_known { plan.clone().with_new_children(legs).map(Some) } else { Ok(None) }
 }
 
 fn with_fetch_of(fetch: Option<usize>, scan: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {

@@ -215,8 +215,11 @@ const RETURN_BYTES_MAX: usize = 4096;
 
 /// The address of a page of the portal, if it is one: whoever signs in is sent to no other site.
 fn page_of_portal(address: &str) -> Option<String> {
+    let climbs = |address: &str| address.contains("..") || address.to_ascii_lowercase().contains("%2e");
+    let path = address.split(['?', '#']).next().unwrap_or_default();
     let is_page = address.starts_with(PORTAL)
         && address.len() <= RETURN_BYTES_MAX
+        && !climbs(path)
         && address.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
     is_page.then(|| address.to_owned())
 }
@@ -329,9 +332,16 @@ mod tests {
         for page in ["/ui/", "/ui/alerts/IoT_X/2026-03-02?device=a%20b", "/ui/logs#query=T+%7C+count"] {
             assert_eq!(page_of_portal(page).as_deref(), Some(page));
         }
-        for other in
-            ["//evil.example/ui/", "https://evil.example/ui/", "/api/v1/session", "/ui", "/ui/\r\nX: y", "/ui/\\x"]
-        {
+        for other in [
+            "//evil.example/ui/",
+            "https://evil.example/ui/",
+            "/api/v1/session",
+            "/ui",
+            "/ui/\r\nX: y",
+            "/ui/\\x",
+            "/ui/../a",
+            "/ui/%2E./a",
+        ] {
             assert_eq!(page_of_portal(other), None, "{other}");
         }
         assert_eq!(page_of_portal(&format!("/ui/{}", "a".repeat(RETURN_BYTES_MAX))), None);
