@@ -5,7 +5,7 @@ import re
 import pytest
 from conftest import Portal, sign_in_link
 from playwright.sync_api import expect
-from turnstone_server import Server
+from turnstone_server import Server, wait_until
 
 PASSWORD = "correct horse battery staple"
 
@@ -20,7 +20,8 @@ def stranger(browser, server):
 def test_the_first_start_prints_a_link_that_signs_in_once(browser, new_server):
     server = new_server("--no-agent")
     server.start()
-    link = re.search(r"http://\S+/ui/sign-in#code=\S+", server.log_text()).group()
+    # What is for a person comes after the line that says that it is ready.
+    link = wait_until(lambda: re.search(r"http://\S+/ui/sign-in#code=\S+\n", server.log_text()), 30, "the link").group().strip()
     context = browser.new_context()
     page = context.new_page()
     page.goto(link)
@@ -39,13 +40,13 @@ def test_later_starts_and_services_print_no_link(new_server):
     server.stop()
     length = len(server.log_text())
     server.start()
+    wait_until(lambda: "turnstone admin link" in server.log_text()[length:], 30, "how to come by a link")
     assert "code=" not in server.log_text()[length:]
-    assert "turnstone admin link" in server.log_text()[length:]
     service = new_server("--no-agent")
     service.environment = service.environment | {"JOURNAL_STREAM": "8:1"}
     service.start()
+    wait_until(lambda: "turnstone admin link" in service.log_text(), 30, "how to come by a link")
     assert "code=" not in service.log_text()
-    assert "turnstone admin link" in service.log_text()
 
 
 def test_a_stranger_is_asked_to_sign_in_and_comes_to_the_page_that_was_asked_for(server, stranger):
