@@ -13,6 +13,8 @@ RECENT_DAYS = 7
 # Making rows holds up one connection at a time; the others keep the server busy.
 CONNECTIONS = 4
 RATIO_MAX = 1.2
+# Servers that were started one after the other differ by as much with the same rows.
+NOISE_SECONDS = 0.001
 
 # Each is asked of all rows and of the last days' alone.
 QUERIES = {
