@@ -24,7 +24,7 @@ use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
 use datafusion::physical_plan::union::UnionExec;
-use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr};
+use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr, replace_children_if_necessary};
 use std::sync::Arc;
 
 type Plan = Arc<dyn ExecutionPlan>;
@@ -55,7 +55,7 @@ fn tell(node: &Plan, asks_all: bool) -> Result<Plan> {
     let children = node.children();
     let asks_all_below = if gathers(node) { true } else { asks_all && (children.len() < 2 || node.is::<UnionExec>()) };
     let told_children = children.iter().map(|child| tell(child, asks_all_below)).collect::<Result<Vec<_>>>()?;
-    let node = with_children(node, told_children)?;
+    let node = replace_children_if_necessary(node.clone(), told_children)?;
     if let Some(sort) = node.downcast_ref::<SortExec>() {
         return Ok(sort_telling(sort)?.unwrap_or(node));
     }
@@ -63,13 +63,6 @@ fn tell(node: &Plan, asks_all: bool) -> Result<Plan> {
         return Ok(join_telling(join, asks_all)?.unwrap_or(node));
     }
     Ok(node)
-}
-
-fn with_children(node: &Plan, children: Vec<Plan>) -> Result<Plan> {
-    match node.children().into_iter().zip(&children).all(|(old, new)| Arc::ptr_eq(old, new)) {
-        true => Ok(node.clone()),
-        false => node.clone().with_new_children(children),
-    }
 }
 
 /// Whether a node asks for the rows of all partitions of its child by itself.
@@ -86,7 +79,7 @@ fn sort_telling(sort: &SortExec) -> Result<Option<Plan>> {
     }
     let Some(input) = told else { return Ok(None) };
     let sort: Plan = Arc::new(sort.clone());
-    Ok(Some(sort.with_new_children(vec![input])?))
+    Ok(Some(replace_children_if_necessary(sort, vec![input])?))
 }
 
 fn join_telling(join: &HashJoinExec, asks_all: bool) -> Result<Option<Plan>> {
@@ -125,12 +118,12 @@ fn learning(node: &Plan, condition: &Arc<dyn PhysicalExpr>) -> Result<Option<Pla
             is_known |= told.is_some();
             legs.push(told.unwrap_or_else(|| leg.clone()));
         }
-        return if is_known { with_children(node, legs).map(Some) } else { Ok(None) };
+        return if is_known { replace_children_if_necessary(node.clone(), legs).map(Some) } else { Ok(None) };
     }
     let [child] = node.children()[..] else { return Ok(None) };
     let Some(below) = below(node, condition)? else { return Ok(None) };
     let Some(child) = learning(child, &below)? else { return Ok(None) };
-    Ok(Some(with_children(node, vec![child])?))
+    Ok(Some(replace_children_if_necessary(node.clone(), vec![child])?))
 }
 
 /// A condition on the rows of a node as one on those of its child; `None` where it cannot be asked there.

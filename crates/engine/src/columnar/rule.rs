@@ -13,7 +13,7 @@ use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::union::UnionExec;
-use datafusion::physical_plan::{ExecutionPlan, InputOrderMode, PhysicalExpr};
+use datafusion::physical_plan::{ExecutionPlan, InputOrderMode, PhysicalExpr, replace_children_if_necessary};
 use std::sync::Arc;
 
 /// Gives filters, expressions, the first step of aggregates and limits of sorted rows right above a scan of segments to
@@ -48,7 +48,7 @@ fn taken_over(node: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionP
     if let Some(sort) = node.downcast_ref::<SortExec>() {
         let Some(rows) = sort.fetch() else { return Ok(None) };
         let Some(input) = leading(sort.input(), sort.expr().first(), rows)? else { return Ok(None) };
-        return Ok(Some(node.clone().with_new_children(vec![input])?));
+        return Ok(Some(replace_children_if_necessary(node.clone(), vec![input])?));
     }
     let Some(scan) = children.first().and_then(|child| child.downcast_ref::<SegmentScan>()) else { return Ok(None) };
     // Nodes above may rely on what is known of the node's rows, such as which columns are the same in all.
@@ -98,7 +98,7 @@ fn leading(
         is_known |= own.is_some();
         legs.push(own.unwrap_or_else(|| leg.clone()));
     }
-    if is_known { plan.clone().with_new_children(legs).map(Some) } else { Ok(None) }
+    if is_known { replace_children_if_necessary(plan.clone(), legs).map(Some) } else { Ok(None) }
 }
 
 fn with_fetch_of(fetch: Option<usize>, scan: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {

@@ -25,7 +25,7 @@ const WRITE_SECURITY: &str = "Microsoft.Security/iotSecuritySolutions/write";
 
 /// A rule of either kind, with the file that it stands in.
 enum Rule {
-    Alert(AlertRule),
+    Alert(Box<AlertRule>),
     Recommendation(RecommendationRule),
 }
 
@@ -42,7 +42,8 @@ static ALL: LazyLock<Vec<Known>> = LazyLock::new(|| {
         Some(Known { file, text, rule })
     };
     let alerts = builtin::ALERTS.iter();
-    let alerts = alerts.map(|(file, text)| known(file, text, detect::content::read(file, text).map(Rule::Alert)));
+    let boxed = |rule| Rule::Alert(Box::new(rule));
+    let alerts = alerts.map(|(file, text)| known(file, text, detect::content::read(file, text).map(boxed)));
     let others = builtin::RECOMMENDATIONS.iter();
     let others =
         others.map(|(file, text)| known(file, text, detect::content::read(file, text).map(Rule::Recommendation)));
