@@ -11,7 +11,8 @@ export interface SolutionName {
   name: string;
 }
 
-function decoded(part: string): string {
+/** A part of an address as it was meant; as it stands where it cannot be read. */
+export function decoded(part: string): string {
   try {
     return decodeURIComponent(part);
   } catch {

@@ -1,15 +1,7 @@
 /** The page's address, each part decoded once. The router decodes some of it twice, which an id with a `%` does not survive. */
 
 import { useLocation, useSearch } from "wouter";
-import { pageBase } from "./base";
-
-function decoded(part: string): string {
-  try {
-    return decodeURIComponent(part);
-  } catch {
-    return part;
-  }
-}
+import { decoded, pageBase } from "./base";
 
 /** The path of the page, as it stands in the address. */
 export function rawPath(): string {

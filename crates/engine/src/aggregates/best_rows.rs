@@ -176,7 +176,6 @@ impl BestValues {
 
     /// Makes the values of rows those of groups, one for one. The texts of a dictionary are shared from here on.
     pub fn set(&mut self, array: &ArrayRef, rows: &[u32], groups: &[usize]) -> Result<()> {
-        let places = UInt32Array::from(rows.to_vec());
         match self {
             BestValues::Texts { values, shared, bytes } => match keys_and_values(array) {
                 Some((keys, texts)) => {
@@ -193,7 +192,8 @@ impl BestValues {
                 }
             },
             BestValues::Bits { values, .. } => {
-                for (bits, group) in bits(&take(array, &places, None)?)?.into_iter().zip(groups) {
+                let chosen = take(array, &UInt32Array::from(rows.to_vec()), None)?;
+                for (bits, group) in bits(&chosen)?.into_iter().zip(groups) {
                     values[*group] = bits;
                 }
             }

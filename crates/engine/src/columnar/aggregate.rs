@@ -364,18 +364,20 @@ impl States {
         }
         let start = self.given;
         self.given += rows;
-        let chosen = self.order.as_ref().map(|order| UInt32Array::from(order[start..self.given].to_vec()));
+        let chosen: UInt32Array = match &self.order {
+            Some(order) => order[start..self.given].iter().copied().collect(),
+            None => (start as u32..self.given as u32).collect(),
+        };
         let mut arrays: Vec<ArrayRef> = Vec::with_capacity(state.schema.fields().len());
         for columns in &self.columns {
-            match (columns, &chosen) {
-                (Columns::Known(all), None) => arrays.push(all.slice(start, rows)),
-                (Columns::Known(all), Some(chosen)) => arrays.push(take(all, chosen, None)?),
-                (Columns::Of { accumulator, found }, Some(chosen)) => {
+            match columns {
+                Columns::Known(all) if self.order.is_none() => arrays.push(all.slice(start, rows)),
+                Columns::Known(all) => arrays.push(take(all, &chosen, None)?),
+                Columns::Of { accumulator, found } => {
                     if let Accumulator::Best { rows, .. } = &state.accumulators[*accumulator].of {
                         arrays.append(&mut rows.others(found, chosen.values(), segments)?);
                     }
                 }
-                (Columns::Of { .. }, None) => debug_assert!(false, "best rows have an order"),
             }
         }
         let options = RecordBatchOptions::new().with_row_count(Some(rows));

@@ -9,6 +9,7 @@
 //! columns are found by their places, and what is passed is named here.
 
 use super::aggregate::SegmentAggregate;
+use super::rule::with_legs;
 use super::scan::{SegmentScan, over};
 use datafusion::common::Result;
 use datafusion::common::config::ConfigOptions;
@@ -111,14 +112,7 @@ fn learning(node: &Plan, condition: &Arc<dyn PhysicalExpr>) -> Result<Option<Pla
         return Ok(None);
     }
     if node.is::<UnionExec>() {
-        let mut legs = Vec::new();
-        let mut is_known = false;
-        for leg in node.children() {
-            let told = learning(leg, condition)?;
-            is_known |= told.is_some();
-            legs.push(told.unwrap_or_else(|| leg.clone()));
-        }
-        return if is_known { replace_children_if_necessary(node.clone(), legs).map(Some) } else { Ok(None) };
+        return with_legs(node, |leg| learning(leg, condition));
     }
     let [child] = node.children()[..] else { return Ok(None) };
     let Some(below) = below(node, condition)? else { return Ok(None) };

@@ -87,18 +87,24 @@ fn leading(
         let scan = scan.leading(&key.expr, key.options, rows)?;
         return Ok(scan.map(|scan| Arc::new(scan) as Arc<dyn ExecutionPlan>));
     }
-    if !plan.is::<UnionExec>() {
+    match plan.is::<UnionExec>() {
+        true => with_legs(plan, |leg| leading(leg, key, rows)),
+        false => Ok(None),
+    }
+}
+
+/// A union with other legs for those that `replace` has one for; `None` where it has none. Columns are at the same places in
+/// all legs, whatever they are called there.
+pub(super) fn with_legs(
+    union: &Arc<dyn ExecutionPlan>,
+    replace: impl Fn(&Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionPlan>>>,
+) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    let replaced = union.children().into_iter().map(replace).collect::<Result<Vec<_>>>()?;
+    if replaced.iter().all(Option::is_none) {
         return Ok(None);
     }
-    // Its columns are at the same places in all legs, whatever they are called there.
-    let mut legs = Vec::new();
-    let mut is_known = false;
-    for leg in plan.children() {
-        let own = leading(leg, key, rows)?;
-        is_known |= own.is_some();
-        legs.push(own.unwrap_or_else(|| leg.clone()));
-    }
-    if is_known { replace_children_if_necessary(plan.clone(), legs).map(Some) } else { Ok(None) }
+    let legs = replaced.into_iter().zip(union.children()).map(|(new, old)| new.unwrap_or_else(|| old.clone()));
+    replace_children_if_necessary(union.clone(), legs.collect()).map(Some)
 }
 
 fn with_fetch_of(fetch: Option<usize>, scan: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
