@@ -5,8 +5,9 @@ Rows are made while they are sent, oldest first, and kept nowhere but in the ser
 
 import datetime
 
+import results
 import rows
-from turnstone import load, timed
+from turnstone import load, timed, timed_once
 
 ROWS_PER_DAY = 50_000
 RECENT_DAYS = 7
@@ -24,15 +25,24 @@ QUERIES = {
     "term": '%s | where ExtendedProperties has "device-000042" | count',
     "by hour": "%s | summarize count() by bin(TimeGenerated, 1h)",
     "newest": "%s | top 50 by TimeGenerated desc",
+    "one by its id": '%s | where SystemAlertId == "ID"',
+    "a rare term": '%s | search "ID"',
+}
+# In the place of which comes the id of the newest alert.
+ID = "ID"
+# Asked right after a restart, of all rows, one after the other.
+FIRST = {
+    "one by its id": QUERIES["one by its id"],
+    "by device": "%s | summarize count() by DeviceId=tostring(parse_json(ExtendedProperties).DeviceId)",
 }
 
 
 def measured(server, total, rows_per_day):
     loaded = load(server, "SecurityAlert", rows.history_batches(total, rows_per_day), CONNECTIONS)
-    in_files_seconds = server.wait_until_in_files()
+    in_files, side_files = server.wait_until_settled()
     result = {
         "days": rows.history_days(total, rows_per_day), "rows_per_day": rows_per_day, **loaded,
-        "in_files_seconds": None if in_files_seconds is None else loaded["seconds"] + in_files_seconds,
+        **results.since_start(loaded["seconds"], in_files, side_files),
         "disk_bytes": {"in_files": server.disk_bytes()}, "memory_bytes": {"loaded": server.memory_bytes()},
     }
     if loaded["rows"] != total:
@@ -45,10 +55,16 @@ def measured(server, total, rows_per_day):
         "recent": "SecurityAlert | where TimeGenerated >= datetime(%s)" % recent.strftime("%Y-%m-%d"),
         "all": "SecurityAlert",
     }
+    newest = server.rows("SecurityAlert | top 1 by TimeGenerated desc | project SystemAlertId")[0][0]
     for span, source in sources.items():
         result[span] = {}
         for name, query in QUERIES.items():
-            answer = result[span][name] = timed(server, query % source)
+            answer = result[span][name] = timed(server, (query % source).replace(ID, newest))
             print("%s, %s: %s" % (name, span, answer.get("error") or "%.4f s" % answer["seconds"]), flush=True)
     result["memory_bytes"]["asked"] = server.memory_bytes()
+    server.restart()
+    result["first"] = {}
+    for name, query in FIRST.items():
+        answer = result["first"][name] = timed_once(server, (query % "SecurityAlert").replace(ID, newest))
+        print("%s, first: %s" % (name, answer.get("error") or "%.4f s" % answer["seconds"]), flush=True)
     return result

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import tempfile
 
+import results
 from turnstone import WARM_RUNS
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -44,10 +45,10 @@ def loaded(python, server, rows, work, report):
         def on_line(line):
             # All rows can be counted.
             if line.split()[:2] == ["Turnstone", "all"]:
-                waits.append(pool.submit(server.wait_until_in_files))
+                waits.append(pool.submit(server.wait_until_settled))
 
         load = call_tool(python, server, rows, work, report, ["--only", NO_QUERY], on_line)["load"]
-        waited = waits[0].result()
+        in_files, side_files = waits[0].result()
     in_files_bytes = server.disk_bytes()
     at_rest_seconds = server.wait_until_at_rest()
     facts = json.loads(subprocess.run(
@@ -55,7 +56,7 @@ def loaded(python, server, rows, work, report):
         check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1])
     return {
         "load": {"ClickHouse" if name == "chDB" else name: tables["all"] for name, tables in load.items()},
-        "in_files_seconds": None if waited is None else load["Turnstone"]["all"]["seconds"] + waited,
+        **results.since_start(load["Turnstone"]["all"]["seconds"], in_files, side_files),
         "at_rest_seconds": at_rest_seconds,
         "disk_bytes": {
             "Turnstone": in_files_bytes, "Turnstone at rest": server.disk_bytes(),

@@ -2,12 +2,13 @@
 
 import math
 
-WIDTH, HEIGHT = 780, 616
+WIDTH, HEIGHT = 780, 638
 LEFT, RIGHT = 78, 760
 # Two panels above each other, with the same rows from left to right.
 SECONDS_TOP, SECONDS_BOTTOM = 64, 360
 DISK_TOP, DISK_BOTTOM = 420, 536
 LEGEND_TOP = 592
+LEGEND_LINE_HEIGHT = 22
 POINT_RADIUS = 3.5
 LETTER_WIDTH = 7.5
 # In powers of ten.
@@ -18,11 +19,13 @@ STYLE = """
   text { fill: #24292f; font: 13px system-ui, sans-serif; } .title { font-size: 17px; font-weight: 600; }
   .all { stroke-dasharray: 6 4; }
   .c0 { stroke: #0065a8; fill: #0065a8; } .c1 { stroke: #c04a00; fill: #c04a00; } .c2 { stroke: #00795a; fill: #00795a; }
-  .c3 { stroke: #a0448a; fill: #a0448a; } .disk { stroke: #24292f; fill: #24292f; }
+  .c3 { stroke: #a0448a; fill: #a0448a; } .c4 { stroke: #7a6a00; fill: #7a6a00; } .c5 { stroke: #c2255c; fill: #c2255c; }
+  .c6 { stroke: #5b4bc4; fill: #5b4bc4; } .disk { stroke: #24292f; fill: #24292f; }
   @media (prefers-color-scheme: dark) {
     .page { fill: #14181d; } .frame { stroke: #7d8590; } .grid { stroke: #2b3138; } text { fill: #e6edf3; }
     .c0 { stroke: #6cb6ff; fill: #6cb6ff; } .c1 { stroke: #ff9e5e; fill: #ff9e5e; } .c2 { stroke: #4fd1a5; fill: #4fd1a5; }
-    .c3 { stroke: #e59bd3; fill: #e59bd3; } .disk { stroke: #e6edf3; fill: #e6edf3; }
+    .c3 { stroke: #e59bd3; fill: #e59bd3; } .c4 { stroke: #e3d26f; fill: #e3d26f; } .c5 { stroke: #ff8fab; fill: #ff8fab; }
+    .c6 { stroke: #b3a6ff; fill: #b3a6ff; } .disk { stroke: #e6edf3; fill: #e6edf3; }
   }
   .line { fill: none; stroke-width: 2; }"""
 
@@ -106,9 +109,12 @@ def growth(title, recent_label, seconds, disk_bytes):
         parts += line(across, up, whole, "c%d all" % n)
         parts += line(across, up, recent, "c%d" % n)
     parts += line(across, disk_up, disk_bytes, "disk")
-    x = LEFT
+    x, y = LEFT, LEGEND_TOP
     for n, name in enumerate(seconds):
-        parts.append('<line class="line c%d" x1="%.1f" x2="%.1f" y1="%d" y2="%d"/>' % (n, x, x + 22, LEGEND_TOP, LEGEND_TOP))
-        parts.append(text(x + 28, LEGEND_TOP + 4, name))
-        x += 60 + len(name) * LETTER_WIDTH
+        width = 60 + len(name) * LETTER_WIDTH
+        if x + width > RIGHT:
+            x, y = LEFT, y + LEGEND_LINE_HEIGHT
+        parts.append('<line class="line c%d" x1="%.1f" x2="%.1f" y1="%d" y2="%d"/>' % (n, x, x + 22, y, y))
+        parts.append(text(x + 28, y + 4, name))
+        x += width
     return "\n".join(parts + ["</svg>"]) + "\n"

@@ -98,8 +98,8 @@ def peers_section(runs):
     def load_ratio(run):
         return "%.2f" % (speed(run, "Turnstone") / max(speed(run, peer) for peer in ENGINES[1:]))
 
-    def in_files_multiple(run):
-        return "-" if run["in_files_seconds"] is None else "%.2f" % (run["in_files_seconds"] / queryable_seconds(run))
+    def side_files_multiple(run):
+        return "-" if run["side_files_seconds"] is None else "%.2f" % (run["side_files_seconds"] / queryable_seconds(run))
 
     lines += table(["rows"] + [number(run["rows"]) for run in runs], [
         row("time of queries, Turnstone / best peer: geometric mean", geometric_mean),
@@ -112,7 +112,8 @@ def peers_section(runs):
             run["disk_bytes"][engine] / run["disk_bytes"]["ClickHouse"])) for engine in ON_DISK[:2]],
         row("seconds until all rows can be queried", lambda run: "%.1f" % queryable_seconds(run)),
         row("seconds until all are in table files", lambda run: or_more(run["in_files_seconds"])),
-        row("the latter as a multiple", in_files_multiple),
+        row("seconds until these have their side files", lambda run: or_more(run["side_files_seconds"])),
+        row("the latter as a multiple of the first", side_files_multiple),
         row("seconds from then until Turnstone is at rest", lambda run: or_more(run["at_rest_seconds"])),
     ])
     for run in runs:
@@ -207,6 +208,7 @@ def growth_section(runs, has_plot):
         row("load, seconds until all rows can be queried", lambda run: "%.1f" % run["seconds"]),
         row("of these, one core making rows", lambda run: "%.1f" % run["making_cpu_seconds"]),
         row("load, seconds until all are in table files", lambda run: or_more(run["in_files_seconds"])),
+        row("load, seconds until these have their side files", lambda run: or_more(run["side_files_seconds"])),
         row("seconds from then until the server is at rest", lambda run: or_more(run["at_rest_seconds"])),
         row("on disk, MB", lambda run: megabytes(run["disk_bytes"]["in_files"])),
         row("on disk at rest, MB", lambda run: megabytes(run["disk_bytes"]["at_rest"])),
@@ -235,7 +237,10 @@ def growth_section(runs, has_plot):
                     growth.RATIO_MAX, growth_verdict(runs, span)),
                 "",
             ]
-    lines += ["The queries:", "", "```kusto"] + [query % "SecurityAlert" for query in growth.QUERIES.values()] + ["```", ""]
+    lines += ["### The first answers after a restart, of the whole history, seconds", ""] + table(["query"] + heads, [
+        [name] + [seconds_text(run["first"][name]) for run in runs] for name in growth.FIRST])
+    queries = [query % "SecurityAlert" for query in {**growth.QUERIES, **growth.FIRST}.values()]
+    lines += ["The queries (`ID` is the id of the newest alert):", "", "```kusto"] + queries + ["```", ""]
     return lines
 
 

@@ -17,6 +17,14 @@ def machine():
     }
 
 
+def since_start(load_seconds, in_files, side_files):
+    """When all rows were in table files, and when these had their side files, each counted from the end of loading."""
+    def since(waited):
+        return None if waited is None else load_seconds + waited
+
+    return {"in_files_seconds": since(in_files), "side_files_seconds": since(side_files)}
+
+
 def save(folder, part, result, rows=None):
     """Keeps a result in place of an earlier one of the same part and number of rows."""
     os.makedirs(folder, exist_ok=True)

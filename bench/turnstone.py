@@ -35,11 +35,18 @@ class Refused(Exception):
     """An answer other than the one that was asked for."""
 
 
+# Table files of so many bytes have so many rows that they get a side file.
+SIDE_FILE_TABLE_BYTES = 4 << 20
+
+
 class Server:
     def __init__(self, program, data):
-        self.data = data
+        self.program, self.data = program, data
+        self.start()
+
+    def start(self):
         self.process = subprocess.Popen(
-            [program, "up", "--data", data, "--http", "127.0.0.1:0", "--https", "127.0.0.1:0", "--no-agent"],
+            [self.program, "up", "--data", self.data, "--http", "127.0.0.1:0", "--https", "127.0.0.1:0", "--no-agent"],
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         line = self.process.stdout.readline()
         match = READY_LINE.search(line)
@@ -63,6 +70,10 @@ class Server:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+
+    def restart(self):
+        self.stop()
+        self.start()
 
     def token_file(self):
         return os.path.join(self.data, "admin-token")
@@ -131,6 +142,36 @@ class Server:
             if seconds > IN_FILES_SECONDS_MAX:
                 return None
             time.sleep(IN_FILES_POLL_SECONDS)
+
+    def wait_until_side_files(self):
+        """Seconds until all larger table files have their side files; none when they have not within the bound."""
+        started = time.perf_counter()
+        while self.without_side_files():
+            if time.perf_counter() - started > IN_FILES_SECONDS_MAX:
+                return None
+            time.sleep(IN_FILES_POLL_SECONDS)
+        return time.perf_counter() - started
+
+    def without_side_files(self):
+        """How many of the larger table files have no side file."""
+        count = 0
+        for at, _, names in os.walk(os.path.join(self.data, "tables")):
+            there = set(names)
+            for name in names:
+                stem, extension = os.path.splitext(name)
+                if extension == ".parquet" and stem.startswith("part-") and "_%s.side" % stem not in there:
+                    try:
+                        count += os.path.getsize(os.path.join(at, name)) >= SIDE_FILE_TABLE_BYTES
+                    except FileNotFoundError:
+                        # It was merged into another.
+                        pass
+        return count
+
+    def wait_until_settled(self):
+        """Seconds until all rows that were sent are in table files, and until those have their side files."""
+        in_files = self.wait_until_in_files()
+        side_files = self.wait_until_side_files()
+        return in_files, None if None in (in_files, side_files) else in_files + side_files
 
     def wait_until_at_rest(self):
         """Seconds until the server had nothing to do of its own accord; none when it still had at the bound."""
@@ -225,3 +266,14 @@ def timed(server, query):
     except (Refused, OSError, http.client.HTTPException) as fault:
         return {"error": "%s: %s" % (type(fault).__name__, fault)}
     return {"rows": rows, "seconds": statistics.median(times), "all_seconds": times}
+
+
+def timed_once(server, query):
+    """Seconds from the question to the last byte of the answer, whatever is in memory; or what went wrong."""
+    connection = server.connection()
+    try:
+        started = time.perf_counter()
+        answer = server.ask(connection, query)
+        return {"seconds": time.perf_counter() - started, "rows": len(rows_of(answer))}
+    except (Refused, OSError, http.client.HTTPException) as fault:
+        return {"error": "%s: %s" % (type(fault).__name__, fault)}

@@ -6,6 +6,7 @@ again until they are taken, some never. TURNSTONE_KILL_ROUNDS sets the number of
 
 import gzip
 import http.client
+import json
 import os
 import random
 import threading
@@ -323,3 +324,45 @@ def test_detection_goes_on_where_a_restart_cut_it(new_server, end, flags):
     wait_until(lambda: server.kusto("SecurityAlert | where AlertType == 'IoT_ReverseShell' | count").value, 30, "the mark")
     assert alerts() == 1
     assert recommendations() == [["IoT_OpenPorts", "Active"], ["IoT_OpenPorts", "Inactive"]]
+
+
+SIDE_FILE_ROWS = 40_000
+SIDE_FILE_SECONDS = 60
+
+
+def side_files(server: Server) -> list:
+    return sorted((server.data / "tables").glob("default/Reading-*/_Day=*/_part-*.side"))
+
+
+def readings(kill_round: int):
+    """JSON lines, each with a name of its own."""
+    return "\n".join(
+        json.dumps({"TimeGenerated": "2026-03-02T10:00:00Z", "Details": json.dumps({"name": f"r{kill_round}n{i}", "kind": i % 5})})
+        for i in range(SIDE_FILE_ROWS))
+
+
+def test_queries_that_side_files_help_are_right_after_kills_at_random_moments(new_server):
+    chance = random.Random(SEED)
+    server = new_server("--no-agent", "--flush-seconds", "1", "--maintenance-seconds", "1").start()
+    server.manage(".create-merge table Reading (TimeGenerated: datetime, Details: string)")
+    for kill_round in range(ROUNDS):
+        assert server.ingest("Reading", readings(kill_round)).status == 200
+        # While its rows go to a table file, or its side file is made, or both are done.
+        time.sleep(chance.uniform(0.5, 3))
+        server.kill()
+        server.start()
+        for known in range(kill_round + 1):
+            name = f"r{known}n{chance.randrange(SIDE_FILE_ROWS)}"
+            assert server.kusto(f"Reading | where Details has '{name}' | count").value == 1, (name, SEED)
+            assert server.kusto(f"Reading | where tostring(parse_json(Details).name) == '{name}' | count").value == 1, (name, SEED)
+        assert server.kusto(f"search in (Reading) 'r{kill_round}n{SIDE_FILE_ROWS}' | count").value == 0, SEED
+        kinds = count_by(server, "Reading | summarize count() by tostring(parse_json(Details).kind)")
+        assert kinds == {str(kind): (kill_round + 1) * SIDE_FILE_ROWS // 5 for kind in range(5)}, SEED
+    wait_until(lambda: side_files(server), SIDE_FILE_SECONDS, "a side file")
+    server.kill()
+    # Without them the answers are the same.
+    for path in side_files(server):
+        path.unlink()
+    server.start()
+    assert server.kusto("Reading | where Details has 'r0n7' | count").value == 1
+    wait_until(lambda: side_files(server), SIDE_FILE_SECONDS, "a side file that is made again")

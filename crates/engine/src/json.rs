@@ -27,6 +27,58 @@ pub fn get<'a>(text: &'a str, path: &[Step<'_>]) -> Option<&'a str> {
     scanner.at_end().then_some(found).flatten()
 }
 
+/// Paths of keys that are looked for in one go.
+#[derive(Debug, Default)]
+pub struct KeyPaths {
+    root: KeyNode,
+    count: usize,
+}
+
+#[derive(Debug, Default)]
+struct KeyNode {
+    /// The place of the path that ends here.
+    place: Option<usize>,
+    children: Vec<(String, KeyNode)>,
+}
+
+impl KeyPaths {
+    /// Different paths, each of at least one key.
+    pub fn new<'p>(paths: impl IntoIterator<Item = &'p [String]>) -> KeyPaths {
+        let mut all = KeyPaths::default();
+        for path in paths {
+            let mut node = &mut all.root;
+            for key in path {
+                let at = node.children.iter().position(|(known, _)| known == key).unwrap_or_else(|| {
+                    node.children.push((key.clone(), KeyNode::default()));
+                    node.children.len() - 1
+                });
+                node = &mut node.children[at].1;
+            }
+            node.place = Some(all.count);
+            all.count += 1;
+        }
+        all
+    }
+
+    /// Puts what [`get`] gives for each path in its place in `found`, where nothing is yet.
+    pub fn find<'a>(&self, text: &'a str, found: &mut [Option<&'a str>]) {
+        let mut scanner = Scanner { text, bytes: text.as_bytes(), at: 0 };
+        if scanner.values(Some(&self.root), 0, found).is_none() || !scanner.at_end() {
+            found.fill(None);
+        }
+    }
+}
+
+impl KeyNode {
+    /// Takes back what was found from here on.
+    fn clear(&self, found: &mut [Option<&str>]) {
+        if let Some(place) = self.place {
+            found[place] = None;
+        }
+        self.children.iter().for_each(|(_, child)| child.clear(found));
+    }
+}
+
 /// Whether `text` is one JSON value.
 pub fn is_valid(text: &str) -> bool {
     let mut scanner = Scanner { text, bytes: text.as_bytes(), at: 0 };
@@ -183,6 +235,46 @@ impl<'a> Scanner<'a> {
             found = Some(&self.text[start..self.at]);
         }
         Some(found)
+    }
+
+    /// Reads one value, and finds what stands at the paths of `node` in it. `None` when the text is not valid.
+    fn values(&mut self, node: Option<&KeyNode>, depth: usize, found: &mut [Option<&'a str>]) -> Option<()> {
+        self.skip_space();
+        let start = self.at;
+        match node.filter(|node| !node.children.is_empty() && self.bytes.get(self.at) == Some(&b'{')) {
+            Some(node) => self.object_values(node, depth, found)?,
+            None => drop(self.value(None, depth)?),
+        }
+        if let Some(place) = node.and_then(|node| node.place) {
+            found[place] = Some(&self.text[start..self.at]);
+        }
+        Some(())
+    }
+
+    fn object_values(&mut self, node: &KeyNode, depth: usize, found: &mut [Option<&'a str>]) -> Option<()> {
+        if depth > NESTING_MAX {
+            return None;
+        }
+        self.at += 1;
+        if self.take(b'}') {
+            return Some(());
+        }
+        loop {
+            self.skip_space();
+            let name = self.string()?;
+            if !self.take(b':') {
+                return None;
+            }
+            let is_named = |key: &String| name == key || (name.contains('\\') && unescape(name) == *key);
+            let child = node.children.iter().find(|(key, _)| is_named(key)).map(|(_, child)| child);
+            // The last of repeated keys counts.
+            child.into_iter().for_each(|child| child.clear(found));
+            self.values(child, depth + 1, found)?;
+            if !self.take(b',') {
+                break;
+            }
+        }
+        self.take(b'}').then_some(())
     }
 
     /// Reads a string; its text between the quotes, escapes left in.
@@ -598,6 +690,36 @@ mod tests {
         assert_eq!(get(r#"{"a":1} trailing"#, &[Step::Key("a")]), None, "text that is no JSON has no members");
         assert_eq!(get(r#"{"a":1,"a":2}"#, &[Step::Key("a")]), Some("2"), "the last of repeated keys counts");
         assert_eq!(get(r#"{"A":1}"#, &[Step::Key("A")]), Some("1"));
+    }
+
+    #[test]
+    fn finds_by_several_paths_what_it_finds_by_each() {
+        let paths: Vec<Vec<String>> = [&["a"][..], &["b"], &["b", "c"], &["b", "d", "e"], &["f"], &["g h"]]
+            .map(|path| path.iter().map(ToString::to_string).collect())
+            .to_vec();
+        let all = KeyPaths::new(paths.iter().map(Vec::as_slice));
+        let deep = format!("{{\"a\":1,\"f\":{}{}}}", "[".repeat(300), "]".repeat(300));
+        let texts = [
+            r#"{"a":1,"b":{"c":"x","d":{"e":[1,{"a":2}]}},"g h":null}"#,
+            r#" { "b" : { "d" : { "e" : {} , "f" : 3 } , "c" : { } } , "\u0061" : "y\"" } "#,
+            r#"{"b":{"c":1},"b":2,"a":1,"a":2}"#,
+            r#"{"b":2,"b":{"c":1}}"#,
+            r#"{"b":{"c":1},"b":{"d":1}}"#,
+            r#"{"a":1} trailing"#,
+            r#"{"a":1,"b":{"c":1,}}"#,
+            r#"[{"a":1}]"#,
+            "{}",
+            "",
+            "a",
+            "\"a\"",
+            &deep,
+        ];
+        for text in texts {
+            let each = paths.iter().map(|path| get(text, &path.iter().map(|key| Step::Key(key)).collect::<Vec<_>>()));
+            let mut found = vec![None; paths.len()];
+            all.find(text, &mut found);
+            assert_eq!(found, each.collect::<Vec<_>>(), "{text}");
+        }
     }
 
     #[test]

@@ -13,7 +13,8 @@ use datafusion::datasource::MemTable;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use engine::catalog::{FixedCatalog, Table};
-use engine::columnar::{Bounds, Segment, SegmentScan, encoded, is_dictionary};
+use engine::columnar::{Bounds, NeededTerms, Segment, SegmentScan, encoded, is_dictionary, plain};
+use engine::functions::terms::each_term;
 use engine::types::arrow_schema;
 use engine::{Column, Limits, Session};
 use kql::Type;
@@ -47,6 +48,15 @@ impl Segment for Held {
 
     fn bounds(&self, column: usize) -> Option<Bounds> {
         (column == 0).then_some(self.times)
+    }
+
+    fn lacks(&self, column: usize, needed: &NeededTerms) -> bool {
+        let column = plain(&self.columns[column]).expect("plain");
+        let texts = column.as_any().downcast_ref::<StringViewArray>().expect("terms are of texts");
+        // There are no escapes in these texts.
+        let mut terms = BTreeSet::new();
+        texts.iter().flatten().for_each(|text| each_term(text, |term| drop(terms.insert(term.to_lowercase()))));
+        !needed.terms.iter().all(|term| terms.contains(term))
     }
 }
 
@@ -144,10 +154,15 @@ fn rows() -> RecordBatch {
 
 /// The rows in segments, and what is read of them.
 fn held_table() -> (Arc<dyn TableProvider>, Reads) {
+    held_table_of(SEGMENT_ROWS)
+}
+
+/// The same in segments of so many rows.
+fn held_table_of(segment_rows: usize) -> (Arc<dyn TableProvider>, Reads) {
     let (rows, reads) = (rows(), Reads::default());
     let mut segments: Vec<Arc<dyn Segment>> = Vec::new();
-    for (number, start) in (0..ROWS).step_by(SEGMENT_ROWS).enumerate() {
-        let part = rows.slice(start, SEGMENT_ROWS.min(ROWS - start));
+    for (number, start) in (0..ROWS).step_by(segment_rows).enumerate() {
+        let part = rows.slice(start, segment_rows.min(ROWS - start));
         // One segment is not encoded, as rows that have just come are not.
         let held =
             |array: &ArrayRef| if start == SEGMENT_ROWS { array.clone() } else { encoded(array).expect("encoded") };
@@ -223,6 +238,17 @@ const CONDITIONS: &[&str] = &[
     "tostring(parse_json(Text).User) =~ 'USER2'",
     "Text matches regex @'Pid..[0-9]5'",
     "Id startswith '0' or Id endswith '7'",
+    "Id has '000'",
+    "Id has '123'",
+    "Id has_any ('17', '2017') or Text has_all ('user3', '8001')",
+    "Id =~ '9E3779B1-1' or Id in~ ('00000000-0', '3C6EF362-2')",
+    "Id == '9e3779b1-1' or Id in ('00000000-0', '3C6EF362-2')",
+    "Id in ('9e3779b1-1', '3c6ef362-2', 'daa66d2b-3', '78dde6e4-4', '17156e9d-5')",
+    "Id !has '123' and Id !in ('9e3779b1-1')",
+    "tostring(Extra.deep.list[0]) == '2019' or tostring(Extra.deep.list[0]) in ('7', '2718')",
+    "tostring(Extra.deep) has '2018'",
+    "tostring(Extra) has 'x3' and tostring(Extra.deep) hasprefix '{\"list\":[21'",
+    "tostring(parse_json(Text).Cmd) has '10.0.3.7' or Text contains '-o 10.0.4.7:'",
     "rand() >= 0",
     "false",
 ];
@@ -303,6 +329,49 @@ const REST: &[&str] = &[
     "getschema",
 ];
 
+/// Conditions for which most segments have not the terms, and which segments have them.
+const NEEDLES: &[(&str, &[usize])] = &[
+    ("Id has '2017'", &[2]),
+    ("Id hasprefix '00000000-0'", &[0]),
+    ("Id hassuffix '0-1400'", &[2]),
+    ("Id contains '-1400'", &[0, 1, 2, 3, 4]),
+    ("Id has_any ('17', '2817')", &[0, 4]),
+    ("Id == '9e3779b1-1'", &[0]),
+    ("Id =~ '9E3779B1-1'", &[0]),
+    ("Id in ('9e3779b1-1', 'a-nowhere', 'b-nowhere', 'c-nowhere', 'd-nowhere')", &[0]),
+    ("Id has '2017' or Time < datetime(2020-01-01)", &[2]),
+    ("Id has '2017' and Level > -100", &[2]),
+    ("Id has '2017' or Level > 100", &[0, 1, 2, 3, 4]),
+    ("not(Id has '2017')", &[0, 1, 2, 3, 4]),
+    // As a number, a member may be printed in another way than it stands in the text.
+    ("tostring(Extra.deep.list[0]) == '1401'", &[0, 1, 2, 3, 4]),
+    ("tostring(Extra.deep.list[0]) has 'item1401'", &[]),
+    ("* has '2017x' or Id has '2017'", &[2]),
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn segments_without_the_terms_are_not_read() {
+    let session = Session::new(Limits { parallelism: 2, ..Limits::default() }).expect("a session");
+    let (table, reads) = held_table();
+    let held = catalog(table);
+    for (condition, expected) in NEEDLES {
+        reads.lock().expect("reads").clear();
+        answer(&session, &held, &format!("T | where {condition} | count")).await;
+        let read: BTreeSet<usize> = reads.lock().expect("reads").iter().map(|(segment, _)| *segment).collect();
+        assert_eq!(read.into_iter().collect::<Vec<_>>(), *expected, "{condition}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_search_reads_no_column_without_the_terms() {
+    let session = Session::new(Limits { parallelism: 2, ..Limits::default() }).expect("a session");
+    let (table, reads) = held_table();
+    assert_eq!(answer(&session, &catalog(table), "search in (T) '2017-abc' | count").await, ["0"]);
+    let texts = [1, 2, 7, 8];
+    let read = reads.lock().expect("reads").clone();
+    assert!(!read.iter().any(|(_, column)| texts.contains(column)), "{read:?}");
+}
+
 /// Queries with `take`, whose rows may be any; how many there are is compared.
 const COUNTED: &[&str] = &["take 5", "where Level > 0 | take 3 | project Id", "distinct Host | take 3", "sample 4"];
 
@@ -321,8 +390,11 @@ async fn rows_are_the_same_however_they_are_held() {
         ));
         queries.push(format!("T | where {condition} | {}", REST[(i * 5 + 1) % REST.len()]));
     }
+    let single = catalog(held_table_of(ROWS).0);
     for query in &queries {
-        assert_eq!(answer(&session, &held, query).await, answer(&session, &plain, query).await, "{query}");
+        let expected = answer(&session, &plain, query).await;
+        assert_eq!(answer(&session, &held, query).await, expected, "{query}");
+        assert_eq!(answer(&session, &single, query).await, expected, "one segment: {query}");
     }
     for rest in COUNTED {
         let query = format!("T | {rest}");
@@ -376,6 +448,18 @@ async fn what_segments_can_do_is_given_to_them() {
         plan("T | where Level == 2 | distinct Host | join kind=inner (T | summarize n=count() by Host) on Host");
     let of_groups = of_groups.await;
     assert!(of_groups.contains("learnt=[DynamicFilter"), "{of_groups}");
+    // A table with fewer segments than there are processors.
+    let single = catalog(held_table_of(ROWS).0);
+    for query in [
+        "T | where Ok | summarize count() by Device=tostring(Extra.Device)",
+        "T | where Level > 1 | count",
+        "T | where Host has 'host' | extend d=tostring(Extra.Device) | summarize dcount(Id) by d, Level",
+    ] {
+        let plan = session.explain(&single, "default", query).await.unwrap_or_else(|e| panic!("{query}\n{e}"));
+        assert!(plan.contains("SegmentAggregate") && !plan.contains("FilterExec"), "{query}\n{plan}");
+    }
+    let first = session.explain(&single, "default", "T | where Ok | top 5 by Time desc | project Time").await;
+    assert!(first.as_ref().is_ok_and(|plan| plan.contains("first=5 by Time")), "{first:?}");
 }
 
 /// What a query has no use for is not read: of the first rows in an order, and of the best row of each group.

@@ -4,6 +4,7 @@
 //! of it can be read or computed again; what has not been asked for lately makes room for what is.
 
 use crate::error::{Error, Result, at};
+use crate::side::{SideFile, side_path};
 use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::physical_plan::PhysicalExpr;
@@ -31,6 +32,8 @@ pub(crate) fn next_number() -> u64 {
 #[derive(Clone)]
 pub(crate) struct SegmentCache {
     footers: Arc<Cache<PathBuf, Arc<Footer>>>,
+    /// By table file; `None` for one that has none.
+    side_files: Arc<Cache<PathBuf, Option<Arc<SideFile>>>>,
     arrays: Arc<Cache<ArrayKey, ArrayRef, Bytes>>,
 }
 
@@ -88,7 +91,8 @@ impl SegmentCache {
     /// An empty cache of at most so many bytes.
     pub fn new(bytes_max: usize) -> SegmentCache {
         let arrays = Cache::with_weighter((bytes_max / ARRAY_BYTES_USUAL).max(1), bytes_max as u64, Bytes);
-        SegmentCache { footers: Arc::new(Cache::new(FOOTERS_MAX)), arrays: Arc::new(arrays) }
+        let (footers, side_files) = (Arc::new(Cache::new(FOOTERS_MAX)), Arc::new(Cache::new(FOOTERS_MAX)));
+        SegmentCache { footers, side_files, arrays: Arc::new(arrays) }
     }
 
     /// The footer of a file.
@@ -101,9 +105,43 @@ impl SegmentCache {
         Ok(footer)
     }
 
-    /// Whether an array is kept.
-    pub fn has(&self, key: &ArrayKey) -> bool {
-        self.arrays.peek(key).is_some()
+    /// The side file of a table file, where it has one.
+    pub fn side_file(&self, table_file: &Path) -> Option<Arc<SideFile>> {
+        if let Some(known) = self.side_files.get(table_file) {
+            return known;
+        }
+        let opened = SideFile::open(&side_path(table_file)).and_then(|side_file| {
+            let Some(side_file) = side_file else { return Ok(None) };
+            match side_file.is_of(&self.footer(table_file)?.row_group_rows()) {
+                true => Ok(Some(side_file)),
+                false => Err(Error::Stopped("it is of another table file".to_owned())),
+            }
+        });
+        match opened {
+            Ok(side_file) => self.keep_side_file(table_file, side_file),
+            Err(error) => self.give_up_side_file(table_file, &error),
+        }
+        self.side_files.get(table_file).flatten()
+    }
+
+    /// Keeps what is known of the side file of a table file.
+    pub fn keep_side_file(&self, table_file: &Path, side_file: Option<SideFile>) {
+        self.side_files.insert(table_file.to_owned(), side_file.map(Arc::new));
+    }
+
+    /// Goes on without the side file of a table file, which cannot be read. It is made again after the next start.
+    pub fn give_up_side_file(&self, table_file: &Path, error: &Error) {
+        let path = side_path(table_file);
+        tracing::warn!(path = %path.display(), %error, "a side file cannot be read; it is removed, and made again later");
+        self.keep_side_file(table_file, None);
+        if let Err(error) = std::fs::remove_file(&path) {
+            tracing::warn!(path = %path.display(), %error, "a damaged side file was not removed");
+        }
+    }
+
+    /// An array, if it is kept.
+    pub fn peek(&self, key: &ArrayKey) -> Option<ArrayRef> {
+        self.arrays.peek(key)
     }
 
     /// An array that is kept, or else the one that `make` gives, which is kept from now on.
@@ -145,6 +183,12 @@ impl Footer {
         let options = ArrowReaderOptions::new().with_schema(schema);
         let metadata = ArrowReaderMetadata::try_new(as_stored.metadata().clone(), options)?;
         Ok(Footer { number: next_number(), metadata })
+    }
+
+    /// The number of rows of each row group.
+    pub fn row_group_rows(&self) -> Vec<usize> {
+        let groups = self.metadata.metadata().row_groups().iter();
+        groups.map(|group| usize::try_from(group.num_rows()).unwrap_or_default()).collect()
     }
 
     /// Whether the file has a column of that name.

@@ -7,6 +7,7 @@
 use crate::catalog_file::sync_folder;
 use crate::error::{Error, Result, at};
 use crate::layout::Layout;
+use crate::side::{UNFINISHED, table_file_of};
 use crate::snapshot::link_into;
 use crate::storage::{DAY_COLUMN, delta_fields};
 use crate::table_file::{DataFile, Written, discard, write_files};
@@ -61,7 +62,7 @@ impl DeltaFiles {
     }
 
     /// Opens the table in `folder`, which must be there, and removes what a crash left in it: data files that no
-    /// commit names.
+    /// commit names, side files of none.
     pub async fn open(folder: &Path) -> Result<DeltaFiles> {
         let location = folder.to_str().ok_or_else(|| Error::BadName(folder.display().to_string()))?;
         let missing = || Error::Damaged {
@@ -111,10 +112,17 @@ impl DeltaFiles {
             }
             for entry in std::fs::read_dir(&day).map_err(at(&day))? {
                 let path = entry.map_err(at(&day))?.path();
-                if path.extension().is_some_and(|e| e == "parquet") && !known.contains(path.as_path()) {
-                    tracing::info!(path = %path.display(), "removed a data file that no commit names");
-                    std::fs::remove_file(&path).map_err(at(&path))?;
+                let is_of = |extension| path.extension().is_some_and(|found| found == extension);
+                let side_of = table_file_of(&path);
+                let is_ours = side_of.is_some() || is_of("parquet");
+                let is_live = known.contains(side_of.as_deref().unwrap_or(&path)) && !is_of(UNFINISHED);
+                if !is_ours || is_live {
+                    continue;
                 }
+                if side_of.is_none() {
+                    tracing::info!(path = %path.display(), "removed a data file that no commit names");
+                }
+                std::fs::remove_file(&path).map_err(at(&path))?;
             }
         }
         Ok(())

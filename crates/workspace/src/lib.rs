@@ -3,7 +3,8 @@
 //! A row goes log → hot rows → Delta file. [`Workspaces::append`] writes it to a durable log and answers when
 //! the log is on disk ([`log`]); from then on queries see it in memory ([`hot`]). A flush moves the hot rows of a
 //! table into Parquet files of a Delta Lake table, exactly once ([`delta`]), and the log is cut. Queries read the
-//! hot rows and the files as one table ([`scan`]).
+//! hot rows and the files as one table ([`scan`]). What helps them to read less is worked out of the files in the
+//! background ([`side`]).
 //!
 //! This crate knows databases, tables and rows; what the rows mean is not its business.
 
@@ -24,6 +25,7 @@ mod maintain;
 mod rows;
 mod scan;
 mod segments;
+mod side;
 mod snapshot;
 mod storage;
 mod store;

@@ -237,7 +237,10 @@ impl Workspaces {
                 move || merge(&folder, &layout, &chosen, &mut pace)
             });
             match merged.await.unwrap_or_else(|e| Err(Error::Stopped(e.to_string()))) {
-                Ok(written) => replace(state, &chosen, vec![written], false).await?,
+                Ok(written) => {
+                    replace(state, &chosen, vec![written], false).await?;
+                    self.shared().side_files.wake();
+                }
                 Err(_) if self.shared().stopping.load(Ordering::Relaxed) => return Ok(()),
                 // The disk may have room again later.
                 Err(error @ Error::Io { .. }) => return Err(error),

@@ -3,6 +3,7 @@
 use crate::cache::{ArrayKey, Footer, SegmentCache};
 use crate::error::{Error, Result, at};
 use crate::layout::Layout;
+use crate::side::SideFile;
 use crate::storage::{TICKS_COLUMN, from_stored};
 use crate::table_file::{DataFile, StoredFile};
 use arrow::array::{ArrayRef, DictionaryArray, RecordBatch, StringViewArray, UInt32Array, new_null_array};
@@ -10,7 +11,7 @@ use arrow::datatypes::{DataType, UInt32Type};
 use datafusion::common::DataFusionError;
 use datafusion::physical_plan::PhysicalExpr;
 use engine::Column;
-use engine::columnar::{Bounds, Segment, Source, dictionary_of, encoded};
+use engine::columnar::{Bounds, NeededTerms, Segment, Source, dictionary_of, encoded, is_dictionary};
 use kql::Type;
 use kql::datetime::from_unix_micros;
 use parquet::arrow::ProjectionMask;
@@ -49,7 +50,7 @@ impl FileSegment {
 
     /// A column as the file has it; with the 100 ns digits, where it has such, for times. `None` where the file is
     /// older than the column.
-    fn read_stored(&self, column: &Column) -> Result<Option<RecordBatch>> {
+    pub fn read_stored(&self, column: &Column) -> Result<Option<RecordBatch>> {
         if !self.footer.has(&column.name) {
             return Ok(None);
         }
@@ -74,6 +75,25 @@ impl FileSegment {
             true => Ok(Some(batch)),
             false => Err(damaged(format!("a row group has {} rows of {}", batch.num_rows(), self.rows))),
         }
+    }
+
+    /// What the side file says; `None` where there is none that can be read.
+    fn ask_side_file<T>(&self, ask: impl FnOnce(&SideFile) -> Result<T>) -> Option<T> {
+        let side_file = self.cache.side_file(&self.file.path)?;
+        ask(&side_file).inspect_err(|error| self.cache.give_up_side_file(&self.file.path, error)).ok()
+    }
+
+    /// A member of JSON texts that the side file has.
+    fn member_of_file(&self, source: &Source) -> Option<ArrayRef> {
+        let Source::Member { column, path } = source else { return None };
+        let column = &self.layout.stored[*column].name;
+        self.ask_side_file(|side_file| side_file.member(self.row_group, column, path)).flatten()
+    }
+
+    fn has_member_file(&self, source: &Source) -> bool {
+        let Source::Member { column, path } = source else { return false };
+        let side_file = self.cache.side_file(&self.file.path);
+        side_file.is_some_and(|file| file.has_member(self.row_group, &self.layout.stored[*column].name, path))
     }
 
     fn key(&self, source: &Source, expression: Option<&Arc<dyn PhysicalExpr>>) -> ArrayKey {
@@ -137,8 +157,18 @@ impl Segment for FileSegment {
         }
     }
 
+    fn lacks(&self, column: usize, needed: &NeededTerms) -> bool {
+        // The few values of a dictionary that is in memory are asked as quickly as a side file.
+        let kept = self.cache.peek(&self.key(&Source::Column(column), None));
+        if kept.is_some_and(|kept| is_dictionary(&kept)) {
+            return false;
+        }
+        self.ask_side_file(|side_file| side_file.lacks(self.row_group, &self.layout.stored[column].name, needed))
+            .unwrap_or(false)
+    }
+
     fn is_kept(&self, source: &Source) -> bool {
-        self.cache.has(&self.key(source, None))
+        self.cache.peek(&self.key(source, None)).is_some() || self.has_member_file(source)
     }
 
     fn derived(
@@ -147,7 +177,10 @@ impl Segment for FileSegment {
         expression: Option<&Arc<dyn PhysicalExpr>>,
         make: &mut dyn FnMut() -> datafusion::common::Result<ArrayRef>,
     ) -> datafusion::common::Result<ArrayRef> {
-        self.cache.array(self.key(source, expression), make)
+        self.cache.array(self.key(source, expression), || match expression {
+            None => self.member_of_file(source).map_or_else(make, Ok),
+            Some(_) => make(),
+        })
     }
 }
 
@@ -192,7 +225,7 @@ impl Segment for HotSegment {
     }
 
     fn is_kept(&self, source: &Source) -> bool {
-        self.cache.has(&self.key(source, None))
+        self.cache.peek(&self.key(source, None)).is_some()
     }
 
     fn derived(

@@ -13,6 +13,7 @@ use crate::layout::Layout;
 use crate::log::{Log, TableKey};
 use crate::machine::memory_bytes;
 use crate::scan::WorkspaceTable;
+use crate::side::SideFiles;
 use crate::snapshot::remove_snapshots;
 use crate::storage::{DAY_COLUMN, TICKS_COLUMN};
 use crate::table::{FlushBounds, Rows, TableState};
@@ -126,7 +127,8 @@ pub(crate) struct Inner {
     pub catalog: tokio::sync::Mutex<CatalogFile>,
     pub folder: PathBuf,
     pub requests: Mutex<mpsc::Sender<Request>>,
-    thread: Mutex<Option<std::thread::JoinHandle<()>>>,
+    /// The one that writes the log and the one that makes side files.
+    threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
     /// Held while the folder is open; the lock goes with it.
     _lock: File,
 }
@@ -143,6 +145,7 @@ pub(crate) struct Tables {
     is_due: tokio::sync::Notify,
     /// What queries have read of table files.
     pub cache: SegmentCache,
+    pub side_files: SideFiles,
     pub usage: Mutex<Usage>,
     /// By database, the bytes that may come in a day.
     pub quotas: RwLock<BTreeMap<String, u64>>,
@@ -284,6 +287,7 @@ impl Workspaces {
             options,
             arriving: Arriving::default(),
             is_due: tokio::sync::Notify::new(),
+            side_files: SideFiles::default(),
             usage: Mutex::new(Usage::open(&folder)?),
             quotas: RwLock::default(),
             stopping: Arc::default(),
@@ -333,10 +337,12 @@ impl Workspaces {
             catalog: tokio::sync::Mutex::new(catalog),
             folder,
             requests: Mutex::new(requests),
-            thread: Mutex::new(Some(thread)),
+            threads: Mutex::new(vec![thread]),
             _lock: lock,
         };
         let workspaces = Workspaces { inner: Arc::new(inner) };
+        let thread = workspaces.start_side_files().map_err(at(&workspaces.inner.folder))?;
+        workspaces.inner.threads.lock().push(thread);
         workspaces.start_flusher();
         workspaces.start_maintenance();
         Ok(workspaces)
@@ -669,12 +675,13 @@ impl Workspaces {
         self.flush_due(|_| true).await
     }
 
-    /// Stops the writer after what it has been given. The folder can be opened again when all clones are gone.
+    /// Stops the writer after what it has been given, and what is done in the background. The folder can be opened again when all clones are gone.
     pub async fn close(&self) {
         self.inner.tables.stopping.store(true, Ordering::Relaxed);
         let _ = self.inner.requests.lock().send(Request::Stop);
-        let thread = self.inner.thread.lock().take();
-        if let Some(thread) = thread {
+        self.inner.tables.side_files.wake();
+        let threads = std::mem::take(&mut *self.inner.threads.lock());
+        for thread in threads {
             let _ = tokio::task::spawn_blocking(move || thread.join()).await;
         }
     }
@@ -710,7 +717,10 @@ impl Workspaces {
             let flushed = flushed.await.unwrap_or_else(|e| Err(Error::Stopped(e.to_string())));
             match &flushed {
                 // The log can be cut while other tables are still being flushed.
-                Ok(()) => drop(self.inner.requests.lock().send(Request::Trim)),
+                Ok(()) => {
+                    self.inner.tables.side_files.wake();
+                    drop(self.inner.requests.lock().send(Request::Trim));
+                }
                 Err(error) => {
                     tracing::error!(%error, table = state.folder, "failed to move rows to table files; they stay in the log");
                     state.rows.write().retry_at = Some(Instant::now() + FLUSH_RETRY);

@@ -40,7 +40,7 @@ impl StoredFile {
         Arc::new(StoredFile { path, is_doomed: AtomicBool::new(false) })
     }
 
-    /// Has the file removed once nobody holds it any more. What a stop of the program leaves is removed at the next
+    /// Has the file and its side files removed once nobody holds it any more. What a stop of the program leaves is removed at the next
     /// start.
     pub fn doom(&self) {
         self.is_doomed.store(true, Ordering::Relaxed);
@@ -49,9 +49,11 @@ impl StoredFile {
 
 impl Drop for StoredFile {
     fn drop(&mut self) {
-        if self.is_doomed.load(Ordering::Relaxed)
-            && let Err(error) = std::fs::remove_file(&self.path)
-        {
+        if !self.is_doomed.load(Ordering::Relaxed) {
+            return;
+        }
+        crate::side::remove_with(&self.path);
+        if let Err(error) = std::fs::remove_file(&self.path) {
             tracing::warn!(path = %self.path.display(), %error, "a file that is no longer needed was not removed");
         }
     }

@@ -150,8 +150,11 @@ impl<'q> Binder<'q> {
     fn anywhere(&mut self, term: &str, case_sensitive: bool, span: Span, scope: &Scope<'q, '_>) -> Result<Plan> {
         let Some((kind, needle)) = term_match(term, case_sensitive) else { return Ok(lit(!scope.columns.is_empty())) };
         let mut texts = Vec::with_capacity(scope.columns.len());
-        for column in scope.columns {
+        for column in scope.columns.iter().filter(|column| may_hold(column.column_type, kind, &needle)) {
             texts.push(self.convert(relation::column(column), Type::String, span)?.expr);
+        }
+        if texts.is_empty() {
+            return Ok(lit(false));
         }
         if let Some(kernel) = terms::any_kernel(kind, case_sensitive) {
             texts.insert(0, text(needle));
@@ -169,6 +172,23 @@ impl<'q> Binder<'q> {
         let operator = TextOperator { kind, case_sensitive, negated: false };
         Ok(terms::kernel(operator).call(vec![value, text(needle)]))
     }
+}
+
+/// Whether values of a type, as text, can hold a needle, by the characters that there are in them. Printing each time of
+/// a table to look for a name in it would take longer than all the rest.
+fn may_hold(of: Type, kind: TextMatch, needle: &str) -> bool {
+    let characters = match of {
+        _ if kind == TextMatch::Regex => return true,
+        Type::String | Type::Dynamic => return true,
+        Type::Bool => "truefals",
+        Type::Int | Type::Long => "-0123456789",
+        // In exponents, infinities and what is not a number there are letters.
+        Type::Real | Type::Decimal => "-+.0123456789aefinty",
+        Type::DateTime => "-:.0123456789tz",
+        Type::TimeSpan => "-:.0123456789",
+        Type::Guid => "-0123456789abcdef",
+    };
+    needle.to_lowercase().chars().all(|c| characters.contains(c))
 }
 
 /// How a term is looked for, and what for. A `*` stands for any text: at the end the term begins a word, at the start

@@ -4,6 +4,7 @@
 //! have no use for: a join, which keys its other side has; the first rows in an order, how good a row must be.
 
 use super::Segment;
+use super::needed::Needed;
 use super::program::{Program, Selection, truths};
 use crate::functions::terms::is_any_kernel;
 use datafusion::arrow::array::{Array, BooleanArray, UInt32Array};
@@ -19,7 +20,14 @@ use std::sync::Arc;
 /// A condition: it holds where one of its parts does.
 #[derive(Debug)]
 struct Condition {
-    parts: Vec<Program>,
+    parts: Vec<Part>,
+}
+
+#[derive(Debug)]
+struct Part {
+    program: Program,
+    /// The terms that a row must have.
+    needed: Option<Needed>,
 }
 
 /// Conditions that all must hold.
@@ -70,7 +78,11 @@ impl Conditions {
             learnt.refresh()?;
         }
         let mut all = self.fixed.iter().chain(self.learnt.iter().flat_map(|learnt| &learnt.conditions));
-        if all.any(|condition| condition.known(segment) == Some(false)) {
+        if all.clone().any(|condition| condition.known(segment) == Some(false)) {
+            return Ok(Selection::none());
+        }
+        // Asked only of segments that are about to be read.
+        if all.any(|condition| condition.parts.iter().all(|part| part.is_met_nowhere(segment))) {
             return Ok(Selection::none());
         }
         let mut selection = select(&self.fixed, segment, Selection::All)?;
@@ -93,7 +105,7 @@ impl Learnt {
         let whole = program(&now)?;
         // What asks one source alone is asked of its values at once.
         self.conditions = match whole.is_of_one_source() {
-            true => vec![Condition { parts: vec![whole] }],
+            true => vec![Condition { parts: vec![Part::new(whole, &now)] }],
             false => conditions(&[now], program)?,
         };
         (self.generation, self.asked_rows, self.kept_rows) = (generation, 0, 0);
@@ -122,11 +134,12 @@ fn conditions(
     for part in expressions.iter().flat_map(split_conjunction) {
         let mut alternatives = Vec::new();
         split_disjunction(part, &mut alternatives)?;
-        let mut parts = alternatives.iter().map(&program).collect::<Result<Vec<_>>>()?;
-        parts.sort_by_key(Program::cost);
+        let part = |alternative: &Arc<dyn PhysicalExpr>| Ok(Part::new(program(alternative)?, alternative));
+        let mut parts = alternatives.iter().map(part).collect::<Result<Vec<_>>>()?;
+        parts.sort_by_key(|part| part.program.cost());
         conditions.push(Condition { parts });
     }
-    conditions.sort_by_key(|condition| condition.parts.iter().map(Program::cost).sum::<usize>());
+    conditions.sort_by_key(|condition| condition.parts.iter().map(|part| part.program.cost()).sum::<usize>());
     Ok(conditions)
 }
 
@@ -159,13 +172,25 @@ fn select(conditions: &[Condition], segment: &dyn Segment, mut selection: Select
     Ok(selection)
 }
 
+impl Part {
+    fn new(program: Program, expression: &Arc<dyn PhysicalExpr>) -> Part {
+        Part { program, needed: Needed::of(expression) }
+    }
+
+    /// Whether it is certain that no row of a segment meets it: by the bounds of columns, or for want of terms.
+    fn is_met_nowhere(&self, segment: &dyn Segment) -> bool {
+        let is_lacking = |needed: &Needed| needed.is_lacking(segment);
+        self.program.known(segment) == Some(false) || self.needed.as_ref().is_some_and(is_lacking)
+    }
+}
+
 impl Condition {
     /// Whether the condition holds for all rows of a segment (`true`), for none (`false`), as far as that can be told
     /// without reading it.
     fn known(&self, segment: &dyn Segment) -> Option<bool> {
         let mut none = true;
         for part in &self.parts {
-            match part.known(segment) {
+            match part.program.known(segment) {
                 Some(true) => return Some(true),
                 Some(false) => {}
                 None => none = false,
@@ -182,7 +207,7 @@ impl Condition {
             None => {}
         }
         if let [only] = self.parts.as_slice() {
-            return only.select(segment, selection);
+            return only.program.select(segment, selection);
         }
         let mut kept: Vec<u32> = Vec::new();
         let mut left = selection;
@@ -190,7 +215,10 @@ impl Condition {
             if left.count(segment) == 0 {
                 break;
             }
-            let holds = truths(&part.evaluate(segment, &left)?)?;
+            if part.is_met_nowhere(segment) {
+                continue;
+            }
+            let holds = truths(&part.program.evaluate(segment, &left)?)?;
             // A condition that is null holds no more than one that is false.
             let holds: BooleanArray = match holds.nulls() {
                 Some(nulls) => BooleanArray::new(holds.values() & nulls.inner(), None),

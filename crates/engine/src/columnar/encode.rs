@@ -30,11 +30,15 @@ pub fn encoded(array: &ArrayRef) -> Result<ArrayRef> {
 
 /// Texts as a dictionary, where they have few values.
 pub fn dictionary_of(array: &ArrayRef) -> Option<ArrayRef> {
-    Some(Arc::new(dictionary(array.as_string_view_opt()?)?))
+    let texts: &StringViewArray = array.as_string_view_opt()?;
+    dictionary(texts.iter(), texts.len() / ROWS_PER_VALUE)
 }
 
-fn dictionary(texts: &StringViewArray) -> Option<DictionaryArray<UInt32Type>> {
-    let values_max = texts.len() / ROWS_PER_VALUE;
+/// Texts as a dictionary, where they have at most so many values.
+pub(super) fn dictionary<'t>(
+    texts: impl ExactSizeIterator<Item = Option<&'t str>>,
+    values_max: usize,
+) -> Option<ArrayRef> {
     let mut places: HashMap<Option<&str>, u32, RandomState> = HashMap::default();
     let mut values: Vec<Option<&str>> = Vec::new();
     let mut keys: Vec<u32> = Vec::with_capacity(texts.len());
@@ -50,7 +54,8 @@ fn dictionary(texts: &StringViewArray) -> Option<DictionaryArray<UInt32Type>> {
     }
     let mut builder = StringViewBuilder::with_capacity(values.len());
     values.into_iter().for_each(|value| builder.append_option(value));
-    DictionaryArray::try_new(UInt32Array::from(keys), Arc::new(builder.finish())).ok()
+    let dictionary = DictionaryArray::<UInt32Type>::try_new(UInt32Array::from(keys), Arc::new(builder.finish()));
+    dictionary.ok().map(|dictionary| Arc::new(dictionary) as ArrayRef)
 }
 
 /// The array in the engine's own type: each row's value in its place.

@@ -5,7 +5,8 @@
 //! of its dictionary ([`program`]), filters and expressions are computed where the rows are read ([`scan`]), and rows
 //! are grouped by places instead of by values ([`aggregate`]). Where only some rows will matter, the best of each group
 //! ([`best`]) or the first in an order ([`leading`]), the other columns are read of those alone; what joins learn leaves
-//! rows out ([`learn`]). [`rule`] finds the parts of a plan that these can do; all
+//! rows out ([`learn`]); where a segment's texts have not the terms that rows must have, none of it is read ([`needed`]).
+//! [`rule`] finds the parts of a plan that these can do; all
 //! others see rows in the engine's own types.
 
 mod aggregate;
@@ -16,6 +17,8 @@ mod estimate;
 mod groups;
 mod leading;
 mod learn;
+mod members;
+mod needed;
 mod program;
 mod rule;
 mod scan;
@@ -23,6 +26,7 @@ mod scan;
 pub use encode::{dictionary_of, encoded, is_dictionary, plain};
 pub(crate) use groups::Values;
 pub(crate) use learn::TellScans;
+pub use members::MemberPaths;
 pub(crate) use program::keys_and_values;
 pub(crate) use rule::UseSegments;
 pub use scan::SegmentScan;
@@ -44,6 +48,13 @@ pub trait Segment: Debug + Send + Sync {
 
     /// The least and greatest value of a column of longs, where they are known.
     fn bounds(&self, column: usize) -> Option<Bounds>;
+
+    /// Whether it is certain that no text of a column has all of these terms. It may be asked of many segments before
+    /// any is read, so it should cost little.
+    fn lacks(&self, column: usize, needed: &NeededTerms) -> bool {
+        let _ = (column, needed);
+        false
+    }
 
     /// Whether the values of a source are at hand ([`Segment::derived`]).
     fn is_kept(&self, source: &Source) -> bool {
@@ -70,6 +81,15 @@ pub struct Bounds {
     pub least: i64,
     pub greatest: i64,
     pub has_nulls: bool,
+}
+
+/// Terms, in lower case, that one text has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NeededTerms {
+    pub terms: Vec<String>,
+    /// Whether they are looked for in what the text says as JSON rather than in the text as it is written: there
+    /// `"\u0061"` is the term `a`.
+    pub is_decoded: bool,
 }
 
 /// What an expression reads of a segment.

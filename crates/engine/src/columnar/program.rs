@@ -423,7 +423,7 @@ impl Source {
 const FEW_ONE_IN: usize = 64;
 
 /// The source that an expression is, if it is one.
-fn source(expression: &Arc<dyn PhysicalExpr>) -> Option<Source> {
+pub(super) fn source(expression: &Arc<dyn PhysicalExpr>) -> Option<Source> {
     if let Some(column) = expression.downcast_ref::<Column>() {
         return Some(Source::Column(column.index()));
     }
@@ -442,7 +442,10 @@ fn source(expression: &Arc<dyn PhysicalExpr>) -> Option<Source> {
 }
 
 /// The arguments of a call of `kernel`.
-fn call_of<'e>(expression: &'e Arc<dyn PhysicalExpr>, kernel: &Kernel) -> Option<&'e [Arc<dyn PhysicalExpr>]> {
+pub(super) fn call_of<'e>(
+    expression: &'e Arc<dyn PhysicalExpr>,
+    kernel: &Kernel,
+) -> Option<&'e [Arc<dyn PhysicalExpr>]> {
     let call = expression.downcast_ref::<ScalarFunctionExpr>()?;
     (call.name() == kernel.name).then(|| call.args())
 }

@@ -11,9 +11,12 @@ use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::projection::ProjectionExec;
+use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::union::UnionExec;
-use datafusion::physical_plan::{ExecutionPlan, InputOrderMode, PhysicalExpr, replace_children_if_necessary};
+use datafusion::physical_plan::{
+    ExecutionPlan, InputOrderMode, Partitioning, PhysicalExpr, replace_children_if_necessary,
+};
 use std::sync::Arc;
 
 /// Gives filters, expressions, the first step of aggregates and limits of sorted rows right above a scan of segments to
@@ -49,6 +52,16 @@ fn taken_over(node: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionP
         let Some(rows) = sort.fetch() else { return Ok(None) };
         let Some(input) = leading(sort.input(), sort.expr().first(), rows)? else { return Ok(None) };
         return Ok(Some(replace_children_if_necessary(node.clone(), vec![input])?));
+    }
+    if let Some((dealing, scan)) = children.first().and_then(|child| Some((*child, dealt_out(child)?))) {
+        let Some(taken) = taken_over(&replace_children_if_necessary(node.clone(), vec![scan.clone()])?)? else {
+            return Ok(None);
+        };
+        // Groups of one segment are made where it is read; there is little left to deal out.
+        return Ok(Some(match node.is::<AggregateExec>() {
+            true => taken,
+            false => replace_children_if_necessary(dealing.clone(), vec![taken])?,
+        }));
     }
     let Some(scan) = children.first().and_then(|child| child.downcast_ref::<SegmentScan>()) else { return Ok(None) };
     // Nodes above may rely on what is known of the node's rows, such as which columns are the same in all.
@@ -87,10 +100,22 @@ fn leading(
         let scan = scan.leading(&key.expr, key.options, rows)?;
         return Ok(scan.map(|scan| Arc::new(scan) as Arc<dyn ExecutionPlan>));
     }
+    if let Some(scan) = dealt_out(plan) {
+        let Some(scan) = leading(scan, key, rows)? else { return Ok(None) };
+        return Ok(Some(replace_children_if_necessary(plan.clone(), vec![scan])?));
+    }
     match plan.is::<UnionExec>() {
         true => with_legs(plan, |leg| leading(leg, key, rows)),
         false => Ok(None),
     }
+}
+
+/// The scan of segments whose rows a node deals out in turns, as is done where a table has fewer segments than there are
+/// processors.
+fn dealt_out(node: &Arc<dyn ExecutionPlan>) -> Option<&Arc<dyn ExecutionPlan>> {
+    let dealing = node.downcast_ref::<RepartitionExec>()?;
+    let is_in_turns = matches!(dealing.partitioning(), Partitioning::RoundRobinBatch(_));
+    (is_in_turns && dealing.input().is::<SegmentScan>()).then(|| dealing.input())
 }
 
 /// A union with other legs for those that `replace` has one for; `None` where it has none. Columns are at the same places in

@@ -15,6 +15,60 @@ fn is_term_char(c: char) -> bool {
     c.is_alphanumeric()
 }
 
+/// The terms of a text as searches compare them that ignore case: folded to lower case where the text has others than
+/// ASCII characters; of those that have not, letters may be in either case.
+pub fn each_term(text: &str, mut each: impl FnMut(&str)) {
+    if !text.is_ascii() {
+        return text.to_lowercase().split(|c| !is_term_char(c)).filter(|term| !term.is_empty()).for_each(each);
+    }
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    while at < bytes.len() {
+        let start = at;
+        while bytes.get(at).is_some_and(u8::is_ascii_alphanumeric) {
+            at += 1;
+        }
+        if at > start {
+            each(&text[start..at]);
+        }
+        at += 1;
+    }
+}
+
+/// How a kernel matches text, and whether by case; `None` for one that does not match the whole of a constant needle.
+pub fn text_match_of(kernel: &str) -> Option<(TextMatch, bool)> {
+    let name = kernel.strip_prefix(ANY_PREFIX).or_else(|| kernel.strip_prefix("kql_"))?;
+    let (name, case_sensitive) = name.strip_suffix("_cs").map_or((name, false), |name| (name, true));
+    let kind = match name {
+        "has" => TextMatch::Has,
+        "hasprefix" => TextMatch::HasPrefix,
+        "hassuffix" => TextMatch::HasSuffix,
+        "contains" => TextMatch::Contains,
+        "startswith" => TextMatch::StartsWith,
+        "endswith" => TextMatch::EndsWith,
+        _ => return None,
+    };
+    Some((kind, case_sensitive))
+}
+
+/// The terms that stand in every text that a needle matches, each a whole term there, in lower case.
+pub fn terms_of_matches(needle: &str, kind: TextMatch, case_sensitive: bool) -> Vec<String> {
+    let folded = if case_sensitive { needle.to_owned() } else { needle.to_lowercase() };
+    let may_go_on_before = matches!(kind, TextMatch::HasSuffix | TextMatch::Contains | TextMatch::EndsWith);
+    let may_go_on_after = matches!(kind, TextMatch::HasPrefix | TextMatch::Contains | TextMatch::StartsWith);
+    let mut terms: Vec<&str> = folded.split(|c| !is_term_char(c)).collect();
+    // At an end where the needle's term may be part of a longer one it says nothing; where there is none, this is empty.
+    if may_go_on_after {
+        terms.pop();
+    }
+    if may_go_on_before && !terms.is_empty() {
+        terms.remove(0);
+    }
+    // Other letters can be folded in one way by themselves and in another among their neighbours.
+    let is_sure = |term: &&str| !term.is_empty() && (!case_sensitive || term.is_ascii());
+    terms.into_iter().filter(is_sure).map(str::to_lowercase).collect()
+}
+
 /// A needle prepared once for many rows.
 pub struct Needle<'n> {
     kind: TextMatch,
@@ -145,9 +199,11 @@ any_text_kernels! {
     ANY_CONTAINS_CS "kql_any_contains_cs" Contains true;
 }
 
+const ANY_PREFIX: &str = "kql_any_";
+
 /// Whether a kernel looks for a needle in several texts.
 pub fn is_any_kernel(name: &str) -> bool {
-    name.starts_with("kql_any_")
+    name.starts_with(ANY_PREFIX)
 }
 
 /// The kernel that looks for a constant needle, its first argument, in several texts; none for the kinds that `search`
@@ -309,6 +365,64 @@ mod tests {
 
     fn matches(haystack: &str, kind: TextMatch, needle: &str) -> bool {
         Needle::new(needle, kind, false).matches(haystack)
+    }
+
+    fn all_terms(text: &str) -> Vec<String> {
+        let mut terms = Vec::new();
+        each_term(text, |term| terms.push(term.to_lowercase()));
+        terms
+    }
+
+    #[test]
+    fn what_separates_terms_does_so_in_lower_case_too() {
+        for c in (0..=u32::from(char::MAX)).filter_map(char::from_u32).filter(|c| !is_term_char(*c)) {
+            assert!(!c.to_lowercase().any(is_term_char), "{c:?}");
+        }
+    }
+
+    /// Texts and needles of all kinds, put together from pieces that are hard to tell apart.
+    #[test]
+    fn a_text_that_matches_has_the_terms_that_are_needed() {
+        let pieces = [
+            "device", "-", "Dev", "000042", "_", ".", " ", "ΟΔΟΣ", "Σ", "'", "İ", "\u{212a}", "ß", "é", "10", "\u{345}",
+        ];
+        let mut numbers = fastrand::Rng::with_seed(7);
+        let mut text = |pieces_max: usize| -> String {
+            (0..numbers.usize(1..=pieces_max)).map(|_| pieces[numbers.usize(..pieces.len())]).collect()
+        };
+        let texts: Vec<String> = (0..400).map(|_| text(6)).collect();
+        let needles: Vec<String> = (0..200).map(|_| text(3)).collect();
+        let kinds = ["has", "hasprefix", "hassuffix", "contains", "startswith", "endswith"];
+        let (mut matched, mut needed) = (0, 0);
+        for name in kinds.iter().flat_map(|kind| [format!("kql_{kind}"), format!("kql_{kind}_cs")]) {
+            let (kind, case_sensitive) = text_match_of(&name).expect("it matches text");
+            for needle in &needles {
+                let wanted = terms_of_matches(needle, kind, case_sensitive);
+                let compiled = Needle::new(needle, kind, case_sensitive);
+                for text in texts.iter().filter(|text| compiled.matches(text)) {
+                    let terms = all_terms(text);
+                    assert!(
+                        wanted.iter().all(|term| terms.contains(term)),
+                        "{name}: {needle:?} in {text:?}: {wanted:?}"
+                    );
+                    matched += 1;
+                    needed += wanted.len();
+                }
+            }
+        }
+        assert!(matched > 1000 && needed > 500, "{matched} matches need {needed} terms");
+    }
+
+    #[test]
+    fn the_terms_that_matches_need() {
+        let of = |needle, kind| terms_of_matches(needle, kind, false);
+        assert_eq!(of("Device-000042", TextMatch::Has), ["device", "000042"]);
+        assert_eq!(of("Device-000042", TextMatch::HasPrefix), ["device"]);
+        assert_eq!(of("Device-000042", TextMatch::HasSuffix), ["000042"]);
+        assert_eq!(of("a.b.c", TextMatch::Contains), ["b"]);
+        assert_eq!(of(".b.", TextMatch::Contains), ["b"]);
+        assert_eq!(of("b", TextMatch::Contains), [""; 0]);
+        assert_eq!(terms_of_matches("ΟΔΟΣ-b", TextMatch::Has, true), ["b"]);
     }
 
     #[test]

@@ -1,0 +1,202 @@
+//! Side files: what is worked out of a table file once, so that queries need not read it: which terms its texts have
+//! ([`filter`]), and what stands in its JSON texts ([`members`]).
+//!
+//! They stand beside their table file, under a name that readers of Delta tables pass over, and go with it. Nothing is in
+//! them that is not in the table file: they are made in the background after it, whoever wrote it, by a thread that works
+//! when nobody else wants to; back-ups leave them out; a damaged one is removed and made again. Until there is one,
+//! queries take longer, and answer the same.
+
+mod container;
+mod file;
+mod filter;
+mod members;
+mod terms;
+
+pub(crate) use file::SideFile;
+
+use crate::cache::SegmentCache;
+use crate::error::{Error, Result, at};
+use crate::layout::Layout;
+use crate::machine::disk_bytes;
+use crate::segments::FileSegment;
+use crate::store::{Tables, Workspaces};
+use crate::table_file::DataFile;
+use arrow::array::AsArray;
+use engine::Column;
+use engine::columnar::Segment;
+use file::SideWriter;
+use kql::Type;
+use parking_lot::{Condvar, Mutex};
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use terms::Terms;
+
+/// Table files with fewer rows are soon merged, and soon read.
+const ROWS_MIN: u64 = 16 * 1024;
+/// Where less than one part in so many of the disk is free, none are made.
+const DISK_FREE_SHARE_MIN: u64 = 20;
+/// How often files are looked for that have none, when nothing wakes who does.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// The least of priorities.
+const NICE_MOST: i32 = 19;
+
+/// The extension of side files that are being written.
+pub(crate) const UNFINISHED: &str = "tmp";
+
+/// The side file of a table file.
+pub(crate) fn side_path(table_file: &Path) -> PathBuf {
+    let stem = table_file.file_stem().unwrap_or_default().to_string_lossy();
+    table_file.with_file_name(format!("_{stem}.side"))
+}
+
+/// The table file to which a side file, finished or not, belongs; `None` for a file that is no side file.
+pub(crate) fn table_file_of(path: &Path) -> Option<PathBuf> {
+    let stem = path.file_name()?.to_str()?.strip_prefix('_')?.split('.').next()?;
+    stem.starts_with("part-").then(|| path.with_file_name(format!("{stem}.parquet")))
+}
+
+/// Removes the side file of a table file.
+pub(crate) fn remove_with(table_file: &Path) {
+    let path = side_path(table_file);
+    if let Err(error) = std::fs::remove_file(&path)
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        tracing::warn!(path = %path.display(), %error, "a side file that is no longer needed was not removed");
+    }
+}
+
+/// What is known of the work on side files.
+#[derive(Default)]
+pub(crate) struct SideFiles {
+    /// Whether there may be files without.
+    is_due: Mutex<bool>,
+    woken: Condvar,
+    /// Held by whoever makes them: table files that have theirs, or that none can be made of.
+    settled: Mutex<HashSet<PathBuf>>,
+}
+
+impl SideFiles {
+    /// Has table files looked for that have no side files yet.
+    pub fn wake(&self) {
+        *self.is_due.lock() = true;
+        self.woken.notify_all();
+    }
+
+    fn wait(&self) {
+        let mut is_due = self.is_due.lock();
+        if !*is_due {
+            self.woken.wait_for(&mut is_due, CHECK_INTERVAL);
+        }
+        *is_due = false;
+    }
+}
+
+impl Workspaces {
+    /// Starts the thread that makes side files. It ends when the workspaces are closed or nobody has them any more.
+    pub(crate) fn start_side_files(&self) -> std::io::Result<JoinHandle<()>> {
+        let (inner, tables) = (Arc::downgrade(&self.inner), self.shared().clone());
+        std::thread::Builder::new().name("side-files".to_owned()).spawn(move || {
+            if let Err(error) = rustix::process::nice(NICE_MOST) {
+                tracing::warn!(%error, "side files are made at the usual priority");
+            }
+            let is_wanted = || inner.strong_count() > 0 && !tables.stopping.load(Ordering::Relaxed);
+            while is_wanted() {
+                make_all(&tables, &is_wanted);
+                tables.side_files.wait();
+            }
+        })
+    }
+
+    /// Makes the side files that are missing, as is done in the background all the time. What cannot be made is logged.
+    pub async fn make_side_files(&self) -> Result<()> {
+        let tables = self.shared().clone();
+        let making = tokio::task::spawn_blocking(move || make_all(&tables, &|| true));
+        making.await.map_err(|e| Error::Stopped(e.to_string()))
+    }
+}
+
+/// Makes the side files that are missing as long as they are wanted, those of the newest files first.
+fn make_all(tables: &Tables, is_wanted: &dyn Fn() -> bool) {
+    let mut settled = tables.side_files.settled.lock();
+    while is_wanted() {
+        let mut live = HashSet::new();
+        let mut next: Option<(Arc<Layout>, DataFile)> = None;
+        for state in tables.all() {
+            let rows = state.rows.read();
+            for file in rows.files.iter().filter(|file| file.rows >= ROWS_MIN) {
+                live.insert(file.path().to_owned());
+                let is_newer = next.as_ref().is_none_or(|(_, next)| next.written_ticks < file.written_ticks);
+                if is_newer && !settled.contains(file.path()) {
+                    next = Some((rows.layout.clone(), file.clone()));
+                }
+            }
+        }
+        settled.retain(|path| live.contains(path));
+        let Some((layout, file)) = next else { return };
+        let path = file.path().to_owned();
+        if disk_bytes(&path).is_some_and(|disk| disk.free < disk.total / DISK_FREE_SHARE_MIN) {
+            return;
+        }
+        match make(&layout, &file, &tables.cache, is_wanted) {
+            Ok(true) => drop(settled.insert(path)),
+            Ok(false) => {}
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "the side files of a table file cannot be made");
+                settled.insert(path);
+            }
+        }
+    }
+}
+
+/// Makes the side file of a table file, unless it has one. False when that is not wanted any more.
+fn make(layout: &Arc<Layout>, file: &DataFile, cache: &SegmentCache, is_wanted: &dyn Fn() -> bool) -> Result<bool> {
+    if cache.side_file(file.path()).is_some() {
+        return Ok(true);
+    }
+    let path = side_path(file.path());
+    let unfinished = path.with_extension(UNFINISHED);
+    let made = match write(layout, file, cache, &unfinished, is_wanted) {
+        Ok(true) => std::fs::rename(&unfinished, &path).map_err(at(&path)).map(|()| true),
+        other => other,
+    };
+    match made {
+        Ok(true) => cache.keep_side_file(file.path(), SideFile::open(&path)?),
+        // There may be none.
+        _ => drop(std::fs::remove_file(&unfinished)),
+    }
+    made
+}
+
+fn write(
+    layout: &Arc<Layout>,
+    file: &DataFile,
+    cache: &SegmentCache,
+    path: &Path,
+    is_wanted: &dyn Fn() -> bool,
+) -> Result<bool> {
+    let mut writer = SideWriter::create(path)?;
+    let is_text = |column: &&Column| matches!(column.column_type, Type::String | Type::Dynamic | Type::Guid);
+    for segment in FileSegment::of_file(layout, file, cache)? {
+        writer.row_group(segment.rows());
+        for column in layout.stored.iter().filter(is_text) {
+            if !is_wanted() {
+                return Ok(false);
+            }
+            let Some(stored) = segment.read_stored(column)? else { continue };
+            let texts = stored.column_by_name(&column.name).and_then(|texts| texts.as_string_view_opt());
+            let Some(texts) = texts else { continue };
+            if let Some(terms) = Terms::of_texts(texts, column.column_type == Type::Dynamic) {
+                writer.terms(&column.name, &terms)?;
+            }
+            for (path, member) in members::of_texts(texts, &members::choose(texts)) {
+                writer.member(&column.name, &path, &member)?;
+            }
+        }
+    }
+    writer.finish()?;
+    Ok(true)
+}
