@@ -35,8 +35,8 @@ class Refused(Exception):
     """An answer other than the one that was asked for."""
 
 
-# Table files of so many bytes have so many rows that they get a side file.
-SIDE_FILE_TABLE_BYTES = 4 << 20
+# Table files with so many rows get a side file.
+SIDE_FILE_ROWS = 2048
 
 
 class Server:
@@ -144,7 +144,7 @@ class Server:
             time.sleep(IN_FILES_POLL_SECONDS)
 
     def wait_until_side_files(self):
-        """Seconds until all larger table files have their side files; none when they have not within the bound."""
+        """Seconds until all table files have their side files; none when they have not within the bound."""
         started = time.perf_counter()
         while self.without_side_files():
             if time.perf_counter() - started > IN_FILES_SECONDS_MAX:
@@ -153,18 +153,17 @@ class Server:
         return time.perf_counter() - started
 
     def without_side_files(self):
-        """How many of the larger table files have no side file."""
+        """How many of the table files that get a side file have none yet."""
         count = 0
-        for at, _, names in os.walk(os.path.join(self.data, "tables")):
-            there = set(names)
-            for name in names:
-                stem, extension = os.path.splitext(name)
-                if extension == ".parquet" and stem.startswith("part-") and "_%s.side" % stem not in there:
-                    try:
-                        count += os.path.getsize(os.path.join(at, name)) >= SIDE_FILE_TABLE_BYTES
-                    except FileNotFoundError:
-                        # It was merged into another.
-                        pass
+        for at, _, names in os.walk(os.path.join(self.data, "workspace", "tables")):
+            if os.path.basename(at) != "_delta_log":
+                continue
+            table = os.path.dirname(at)
+            for path, rows in rows_of_files(at, names).items():
+                day, name = os.path.split(os.path.join(table, path))
+                side_file = os.path.join(day, "_%s.side" % os.path.splitext(name)[0])
+                is_there = os.path.exists(os.path.join(day, name))
+                count += rows >= SIDE_FILE_ROWS and is_there and not os.path.exists(side_file)
         return count
 
     def wait_until_settled(self):
@@ -198,6 +197,18 @@ class Server:
         with open("/proc/%d/status" % self.process.pid) as file:
             fields = dict(line.split(":", 1) for line in file)
         return {name: int(fields[field].split()[0]) * 1024 for name, field in (("now", "VmRSS"), ("peak", "VmHWM"))}
+
+
+def rows_of_files(log, names):
+    """The table files that commits of a Delta log have named, and how many rows each has."""
+    rows = {}
+    for name in names:
+        if not name.endswith(".json"):
+            continue
+        with open(os.path.join(log, name)) as file:
+            adds = [json.loads(line).get("add") for line in file]
+        rows.update((add["path"], json.loads(add["stats"])["numRecords"]) for add in adds if add)
+    return rows
 
 
 def rows_of(answer):

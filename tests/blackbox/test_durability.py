@@ -331,7 +331,7 @@ SIDE_FILE_SECONDS = 60
 
 
 def side_files(server: Server) -> list:
-    return sorted((server.data / "tables").glob("default/Reading-*/_Day=*/_part-*.side"))
+    return sorted((server.data / "workspace" / "tables").glob("default/Reading-*/_Day=*/_part-*.side"))
 
 
 def readings(kill_round: int):

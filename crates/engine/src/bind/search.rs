@@ -188,7 +188,24 @@ fn may_hold(of: Type, kind: TextMatch, needle: &str) -> bool {
         Type::TimeSpan => "-:.0123456789",
         Type::Guid => "-0123456789abcdef",
     };
+    let is_term = |term: &String| match of {
+        Type::DateTime => is_term_of_time(term),
+        Type::Guid => [4, 8, 12].contains(&term.len()),
+        _ => true,
+    };
     needle.to_lowercase().chars().all(|c| characters.contains(c))
+        && terms::terms_of_matches(needle, kind, false).iter().all(is_term)
+}
+
+/// Whether a whole term can be one of a time, such as 2026-03-02T10:00:00.0000000Z.
+fn is_term_of_time(term: &str) -> bool {
+    let digits = |text: &str| text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
+    match term.len() {
+        2 | 4 if term.bytes().all(|byte| byte.is_ascii_digit()) => true,
+        5 => term.split_once('t').is_some_and(|(day, hour)| digits(day) && digits(hour)),
+        8 => term.ends_with('z'),
+        _ => false,
+    }
 }
 
 /// How a term is looked for, and what for. A `*` stands for any text: at the end the term begins a word, at the start

@@ -140,6 +140,9 @@ impl SideFile {
         let part = self.directory.terms.get(column).and_then(|parts| parts.get(row_group).copied().flatten());
         let Some(part) = part.filter(|part| !(needed.is_decoded && part.has_escapes)) else { return Ok(false) };
         let shape = part.shape();
+        if shape.pages == 0 {
+            return Ok(true);
+        }
         for term in &needed.terms {
             let hash = term_hash(term);
             let offset = part.offset + u64::from(shape.page_of(hash)) * shape.page_stored_bytes() as u64;

@@ -105,15 +105,22 @@ pub(super) struct Shape {
 }
 
 impl Shape {
+    /// Without terms there are no pages.
     fn for_terms(count: usize) -> Shape {
-        let bytes = (count * BITS_PER_TERM).div_ceil(8).max(1);
+        if count == 0 {
+            return Shape { pages: 0, page_bytes: 0 };
+        }
+        let bytes = (count * BITS_PER_TERM).div_ceil(8);
         let pages = bytes.div_ceil(PAGE_BYTES_MAX);
         Shape { pages: pages as u32, page_bytes: bytes.div_ceil(pages) as u32 }
     }
 
     /// Whether filters of this shape are ever written.
     pub fn is_valid(self) -> bool {
-        self.pages > 0 && (1..=PAGE_BYTES_MAX as u32).contains(&self.page_bytes)
+        match self.pages {
+            0 => self.page_bytes == 0,
+            _ => (1..=PAGE_BYTES_MAX as u32).contains(&self.page_bytes),
+        }
     }
 
     pub fn page_stored_bytes(self) -> usize {
@@ -161,8 +168,10 @@ mod tests {
             assert_eq!(hashes.len(), count);
             let (shape, pages) = hashes.filter();
             assert!(shape.is_valid() && pages.len() == shape.bytes());
+            assert_eq!(shape.pages == 0, count == 0);
             assert!((0..count).all(|n| may_have(shape, &pages, &format!("term{n}"))));
-            let wrong = (0..10_000).filter(|n| may_have(shape, &pages, &format!("other{n}"))).count();
+            let asked = if count == 0 { 0 } else { 10_000 };
+            let wrong = (0..asked).filter(|n| may_have(shape, &pages, &format!("other{n}"))).count();
             assert!(count < 100 || wrong < 400, "{wrong} of 10,000 are taken to be among {count}");
         }
     }

@@ -35,8 +35,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use terms::Terms;
 
-/// Table files with fewer rows are soon merged, and soon read.
-const ROWS_MIN: u64 = 16 * 1024;
+/// Table files with fewer rows are read as quickly, and most of them are soon merged.
+const ROWS_MIN: u64 = 2048;
 /// Where less than one part in so many of the disk is free, none are made.
 const DISK_FREE_SHARE_MIN: u64 = 20;
 /// How often files are looked for that have none, when nothing wakes who does.
