@@ -55,7 +55,7 @@ impl Segment for Held {
         let texts = column.as_any().downcast_ref::<StringViewArray>().expect("terms are of texts");
         // There are no escapes in these texts.
         let mut terms = BTreeSet::new();
-        texts.iter().flatten().for_each(|text| each_term(text, |term| drop(terms.insert(term.to_lowercase()))));
+        texts.iter().flatten().for_each(|text| each_term(text, |term| _ = terms.insert(term.to_lowercase())));
         !needed.terms.iter().all(|term| terms.contains(term))
     }
 }

@@ -80,8 +80,23 @@ pub(crate) fn declared_schema(stored: &RecordBatch) -> SchemaRef {
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
-/// Rows in the engine's types as a file stores them; strings are views.
-pub(crate) fn to_stored(layout: &Layout, batch: &RecordBatch) -> Result<RecordBatch> {
+/// Whether a datetime of any of the rows, in the engine's types, has a 100 ns digit.
+pub(crate) fn has_digits(layout: &Layout, batches: &[RecordBatch]) -> bool {
+    let is_datetime = |at: &usize| layout.columns[*at].column_type == Type::DateTime;
+    let of_batch = |batch: &RecordBatch| {
+        let mut datetimes = (0..layout.columns.len()).filter(is_datetime).map(|at| batch.column(at).as_primitive());
+        datetimes.any(|ticks: &Int64Array| ticks.iter().flatten().any(|ticks| digit(ticks) != 0))
+    };
+    batches.iter().any(of_batch)
+}
+
+/// The 100 ns digit of a datetime.
+fn digit(ticks: i64) -> i64 {
+    (ticks - UNIX_EPOCH_TICKS).rem_euclid(TICKS_PER_MICROSECOND)
+}
+
+/// Rows in the engine's types as a file stores them, with the 100 ns digits or without; strings are views.
+pub(crate) fn to_stored(layout: &Layout, batch: &RecordBatch, has_digits: bool) -> Result<RecordBatch> {
     let mut fields = Vec::with_capacity(layout.columns.len() + 1);
     let mut arrays: Vec<ArrayRef> = Vec::with_capacity(layout.columns.len() + 1);
     let mut digits: BTreeMap<usize, Int64Array> = BTreeMap::new();
@@ -89,7 +104,9 @@ pub(crate) fn to_stored(layout: &Layout, batch: &RecordBatch) -> Result<RecordBa
         let of = stored_type(column.column_type);
         let stored: ArrayRef = if column.column_type == Type::DateTime {
             let ticks = array.as_primitive::<Int64Type>();
-            digits.insert(*place, ticks.unary(|t| (t - UNIX_EPOCH_TICKS).rem_euclid(TICKS_PER_MICROSECOND)));
+            if has_digits {
+                digits.insert(*place, ticks.unary(digit));
+            }
             let micros: TimestampMicrosecondArray = ticks.unary(to_unix_micros);
             Arc::new(micros.with_timezone("UTC"))
         } else if of == DataType::Utf8 {
@@ -100,8 +117,7 @@ pub(crate) fn to_stored(layout: &Layout, batch: &RecordBatch) -> Result<RecordBa
         fields.push(Field::new(&column.name, stored.data_type().clone(), true));
         arrays.push(stored);
     }
-    let needs_digits = digits.values().any(|d| d.iter().flatten().any(|x| x != 0));
-    if needs_digits {
+    if has_digits {
         let mut texts = StringBuilder::new();
         for row in 0..batch.num_rows() {
             let text: String = digits
@@ -190,7 +206,8 @@ mod tests {
             ],
         )
         .expect("a batch");
-        let stored = to_stored(&layout, &batch).expect("stored");
+        assert!(has_digits(&layout, std::slice::from_ref(&batch)));
+        let stored = to_stored(&layout, &batch, true).expect("stored");
         let names: Vec<_> = stored.schema().fields().iter().map(|f| f.name().clone()).collect();
         let as_read =
             RecordBatch::try_from_iter(names.iter().zip(stored.columns()).map(|(name, a)| match a.data_type() {

@@ -80,7 +80,7 @@ impl Default for Options {
             flush_rows: 1_000_000,
             flush_bytes: 256 << 20,
             flush_seconds: 300,
-            flush_quiet_seconds: 2,
+            flush_quiet_seconds: 1,
             maintenance_seconds: 60,
             flush_threads: (processors / 2).max(1),
             waiting_bytes_max: default_bytes_max(),

@@ -3,10 +3,10 @@
 use crate::catalog_file::sync_folder;
 use crate::error::{Error, Result, at};
 use crate::layout::Layout;
-use crate::storage::{DAY_COLUMN, declared_schema, to_stored};
+use crate::storage::{DAY_COLUMN, declared_schema, has_digits, to_stored};
 use arrow::array::{Array, AsArray, Int64Array, RecordBatch};
 use arrow::compute::{concat_batches, sort_to_indices, take_record_batch};
-use arrow::datatypes::{DataType, Int64Type, SchemaRef, TimestampMicrosecondType};
+use arrow::datatypes::{DataType, SchemaRef, TimestampMicrosecondType};
 use deltalake_core::kernel::{Add, LogicalFileView};
 use kql::datetime::{from_unix_micros, to_unix_micros};
 use kql::timespan::{TICKS_PER_DAY, TICKS_PER_MICROSECOND, TICKS_PER_MILLISECOND};
@@ -14,7 +14,7 @@ use kql::{Type, datetime};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,6 +23,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 const ROW_GROUP_ROWS: usize = 128 * 1024;
 /// The column whose day partitions a table.
 pub(crate) const TIME_COLUMN: &str = "TimeGenerated";
+/// So many rows at a time are put in order.
+const ORDERED_ROWS: usize = ROW_GROUP_ROWS;
 /// How hard files are pressed that are written while senders wait.
 pub(crate) const QUICK_COMPRESSION: i32 = 1;
 /// How hard files are pressed that are written once and kept.
@@ -205,67 +207,126 @@ pub(crate) fn discard(written: Vec<Written>) {
 }
 
 /// Writes one file for each day that the rows fall on. When one cannot be written, none is left.
-pub(crate) fn write_files(folder: &Path, layout: &Layout, batches: Vec<RecordBatch>) -> Result<Vec<Written>> {
-    let mut written = Vec::new();
-    let outcome = write_days(folder, layout, batches, &mut written);
-    match outcome {
-        Ok(()) => Ok(written),
+pub(crate) fn write_files(folder: &Path, layout: &Layout, mut batches: Vec<RecordBatch>) -> Result<Vec<Written>> {
+    batches.retain(|b| b.num_rows() > 0);
+    let has_digits = has_digits(layout, &batches);
+    let mut days = DayWriters { folder, layout, has_digits, open: None, written: Vec::new() };
+    let outcome = write_days(&mut days, batches);
+    match outcome.and_then(|()| days.close()) {
+        Ok(()) => Ok(days.written),
         Err(error) => {
-            discard(written);
+            if let Some((_, writer)) = days.open {
+                // What is half written is no file yet.
+                drop(std::fs::remove_file(writer.path()));
+            }
+            discard(days.written);
             Err(error)
         }
     }
 }
 
-fn write_days(folder: &Path, layout: &Layout, mut batches: Vec<RecordBatch>, written: &mut Vec<Written>) -> Result<()> {
-    batches.retain(|b| b.num_rows() > 0);
-    let Some(schema) = batches.first().map(RecordBatch::schema) else { return Ok(()) };
+/// The files of days that follow each other, each finished before the next is begun.
+struct DayWriters<'a> {
+    folder: &'a Path,
+    layout: &'a Layout,
+    has_digits: bool,
+    open: Option<(i64, TableFileWriter)>,
+    written: Vec<Written>,
+}
+
+impl DayWriters<'_> {
+    /// Adds rows of a day.
+    fn write(&mut self, day: i64, rows: &RecordBatch) -> Result<()> {
+        if rows.num_rows() == 0 {
+            return Ok(());
+        }
+        let stored = to_stored(self.layout, rows, self.has_digits)?;
+        if self.open.as_ref().is_none_or(|(open, _)| *open != day) {
+            self.close()?;
+            let writer = TableFileWriter::create(self.folder, day, declared_schema(&stored), QUICK_COMPRESSION)?;
+            self.open = Some((day, writer));
+        }
+        self.open.as_mut().map_or(Ok(()), |(_, writer)| writer.write(&stored))
+    }
+
+    /// Adds rows in order of time, none of them null.
+    fn write_in_order(&mut self, rows: &RecordBatch, ticks: &[i64]) -> Result<()> {
+        let mut from = 0;
+        while from < ticks.len() {
+            let day = ticks[from] / TICKS_PER_DAY;
+            let count = ticks[from..].partition_point(|t| *t / TICKS_PER_DAY <= day);
+            self.write(day, &rows.slice(from, count))?;
+            from += count;
+        }
+        Ok(())
+    }
+
+    /// Makes the file that is being written durable.
+    fn close(&mut self) -> Result<()> {
+        let Some((_, writer)) = self.open.take() else { return Ok(()) };
+        let path = writer.path().to_owned();
+        let written = writer.finish().inspect_err(|_| drop(std::fs::remove_file(path)))?;
+        self.written.push(written);
+        Ok(())
+    }
+}
+
+fn write_days(days: &mut DayWriters, mut batches: Vec<RecordBatch>) -> Result<()> {
     let today = datetime::now() / TICKS_PER_DAY;
-    let time = layout.columns.iter().position(|c| c.name == TIME_COLUMN && c.column_type == Type::DateTime);
-    let Some(time) = time else {
-        let all = concat_batches(&schema, &batches)?;
-        written.push(write_file(folder, layout, &all, today)?);
-        return Ok(());
-    };
+    let columns = &days.layout.columns;
+    let time = columns.iter().position(|c| c.name == TIME_COLUMN && c.column_type == Type::DateTime);
+    let Some(time) = time else { return batches.iter().try_for_each(|batch| days.write(today, batch)) };
+    fn times(batch: &RecordBatch, time: usize) -> &Int64Array {
+        batch.column(time).as_primitive()
+    }
     // Batches that are in order among themselves, as those of a single sender are, leave nothing to sort.
-    let first_time = |b: &RecordBatch| b.column(time).as_primitive::<Int64Type>().iter().next().flatten();
+    let first_time = |batch: &RecordBatch| times(batch, time).iter().flatten().next();
     batches.sort_by_key(first_time);
-    let mut all = concat_batches(&schema, &batches)?;
-    drop(batches);
-    if !is_sorted(all.column(time).as_primitive()) {
+    if !are_in_order(batches.iter().map(|batch| times(batch, time))) {
+        let Some(schema) = batches.first().map(RecordBatch::schema) else { return Ok(()) };
+        let all = concat_batches(&schema, &batches)?;
+        drop(batches);
         let order = sort_to_indices(all.column(time), None, None)?;
-        all = take_record_batch(&all, &order)?;
+        // Rows are put in order some at a time, so that they are not all in memory twice.
+        batches = Vec::new();
+        let nulls = all.column(time).null_count();
+        for from in (0..order.len()).step_by(ORDERED_ROWS) {
+            let rows = take_record_batch(&all, &order.slice(from, ORDERED_ROWS.min(order.len() - from)))?;
+            let null_rows = nulls.saturating_sub(from).min(rows.num_rows());
+            days.write(today, &rows.slice(0, null_rows))?;
+            let rows = rows.slice(null_rows, rows.num_rows() - null_rows);
+            days.write_in_order(&rows, times(&rows, time).values())?;
+        }
     }
     // Nulls are first and of today.
-    let ticks: &Int64Array = all.column(time).as_primitive();
-    let mut days: BTreeMap<i64, Vec<RecordBatch>> = BTreeMap::new();
-    let nulls = ticks.null_count();
-    if nulls > 0 {
-        days.entry(today).or_default().push(all.slice(0, nulls));
+    for batch in &batches {
+        days.write(today, &batch.slice(0, batch.column(time).null_count()))?;
     }
-    let mut from = nulls;
-    while from < ticks.len() {
-        let day = ticks.value(from) / TICKS_PER_DAY;
-        let count = ticks.values()[from..].partition_point(|t| *t / TICKS_PER_DAY <= day);
-        days.entry(day).or_default().push(all.slice(from, count));
-        from += count;
-    }
-    for (day, parts) in days {
-        let of_day = concat_batches(&schema, &parts)?;
-        written.push(write_file(folder, layout, &of_day, day)?);
+    for batch in batches {
+        let nulls = batch.column(time).null_count();
+        let rows = batch.slice(nulls, batch.num_rows() - nulls);
+        days.write_in_order(&rows, times(&rows, time).values())?;
     }
     Ok(())
 }
 
-/// Whether times are in order, nulls first.
-fn is_sorted(ticks: &Int64Array) -> bool {
-    let nulls = ticks.null_count();
-    (0..nulls).all(|row| ticks.is_null(row)) && ticks.values()[nulls..].is_sorted()
+/// Whether times are in order, each batch's nulls first.
+fn are_in_order<'t>(batches: impl IntoIterator<Item = &'t Int64Array>) -> bool {
+    let mut last = i64::MIN;
+    batches.into_iter().all(|ticks| {
+        let nulls = ticks.null_count();
+        let times = &ticks.values()[nulls..];
+        let is_in_order = (0..nulls).all(|row| ticks.is_null(row))
+            && times.is_sorted()
+            && times.first().is_none_or(|first| last <= *first);
+        last = times.last().copied().unwrap_or(last);
+        is_in_order
+    })
 }
 
 /// Writes rows of one day.
 pub(crate) fn write_file(folder: &Path, layout: &Layout, rows: &RecordBatch, day: i64) -> Result<Written> {
-    let stored = to_stored(layout, rows)?;
+    let stored = to_stored(layout, rows, has_digits(layout, std::slice::from_ref(rows)))?;
     let mut writer = TableFileWriter::create(folder, day, declared_schema(&stored), QUICK_COMPRESSION)?;
     let path = writer.path.clone();
     let written = writer.write(&stored).and_then(|()| writer.finish());

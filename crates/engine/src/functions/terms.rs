@@ -22,18 +22,31 @@ pub fn each_term(text: &str, mut each: impl FnMut(&str)) {
         return text.to_lowercase().split(|c| !is_term_char(c)).filter(|term| !term.is_empty()).for_each(each);
     }
     let bytes = text.as_bytes();
+    let is_of_term = |at: usize| bytes.get(at).is_some_and(|byte| IS_OF_TERM[usize::from(*byte)]);
     let mut at = 0;
     while at < bytes.len() {
+        if !is_of_term(at) {
+            at += 1;
+            continue;
+        }
         let start = at;
-        while bytes.get(at).is_some_and(u8::is_ascii_alphanumeric) {
+        while is_of_term(at) {
             at += 1;
         }
-        if at > start {
-            each(&text[start..at]);
-        }
-        at += 1;
+        each(&text[start..at]);
     }
 }
+
+/// Which bytes of ASCII texts are of terms.
+static IS_OF_TERM: [bool; 256] = {
+    let mut is_of_term = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        is_of_term[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    is_of_term
+};
 
 /// How a kernel matches text, and whether by case; `None` for one that does not match the whole of a constant needle.
 pub fn text_match_of(kernel: &str) -> Option<(TextMatch, bool)> {

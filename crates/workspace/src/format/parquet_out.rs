@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::layout::Layout;
-use crate::storage::{TICKS_COLUMN, stored_schema, to_stored};
+use crate::storage::{TICKS_COLUMN, has_digits, stored_schema, to_stored};
 use arrow::array::{Array, RecordBatch, new_null_array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use engine::Column;
@@ -48,7 +48,7 @@ impl ParquetWriter {
 
     /// Adds rows. What of the file is ready; often nothing yet.
     pub fn write(&mut self, rows: &RecordBatch) -> Result<Vec<u8>> {
-        let stored = to_stored(&self.layout, rows)?;
+        let stored = to_stored(&self.layout, rows, has_digits(&self.layout, std::slice::from_ref(rows)))?;
         let column = |field: &Arc<Field>| match stored.column_by_name(field.name()) {
             Some(array) if array.data_type() == field.data_type() => Ok(array.clone()),
             Some(array) => arrow::compute::cast(array, field.data_type()),

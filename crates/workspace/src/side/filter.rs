@@ -20,11 +20,21 @@ pub(super) fn term_hash(term: &str) -> u64 {
     const LOWER: u64 = 0x2020_2020_2020_2020;
     let mut hash = term.len() as u64;
     for chunk in term.as_bytes().chunks(8) {
-        let mut word = [b' '; 8];
-        word[..chunk.len()].copy_from_slice(chunk);
-        hash = mixed(hash ^ (u64::from_le_bytes(word) | LOWER));
+        hash = mixed(hash ^ (word(chunk) | LOWER));
     }
     hash
+}
+
+/// Up to eight bytes as a number; those of one length that differ give different ones.
+fn word(bytes: &[u8]) -> u64 {
+    if let Ok(all) = bytes.try_into() {
+        return u64::from_le_bytes(all);
+    }
+    if let (Some(first), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+        return u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << 32;
+    }
+    let byte = |at: usize| u64::from(bytes.get(at).copied().unwrap_or_default());
+    byte(0) | byte(bytes.len() / 2) << 8 | byte(bytes.len().saturating_sub(1)) << 16
 }
 
 /// A number of which each bit depends on all bits of another: the finalizer of SplitMix64.

@@ -15,10 +15,10 @@ use std::sync::Arc;
 
 /// A member is kept where it has at most one value for so many rows.
 const ROWS_PER_VALUE_MIN: usize = 8;
-/// Which members there are is seen from so many rows, spread over a row group.
-const SAMPLE_ROWS: usize = 4096;
-/// In a sample, members that are worth keeping have at most so many values for a hundred rows that have one: those of
-/// which a row group has [`ROWS_PER_VALUE_MIN`] rows each show about as many.
+/// Which members there are is seen from one row of so many.
+const ROWS_PER_SAMPLE: usize = 32;
+/// In a sample, members that are worth keeping have at most so many values for a hundred rows that have one: where each
+/// value stands in [`ROWS_PER_VALUE_MIN`] rows, one row of [`ROWS_PER_SAMPLE`] shows about as many.
 const SAMPLE_VALUES_PERCENT_MAX: usize = 90;
 /// Members that fewer rows than one in so many have are not kept.
 const ROWS_PER_PRESENT_MAX: usize = 10;
@@ -38,12 +38,11 @@ struct Sampled {
 
 /// The members of a column's texts that seem worth keeping.
 pub(super) fn choose(texts: &StringViewArray) -> MemberPaths {
-    let step = texts.len().div_ceil(SAMPLE_ROWS).max(1);
     let mut members: BTreeMap<Vec<String>, Sampled> = BTreeMap::new();
     let mut sampled_rows = 0;
-    for start in (0..texts.len()).step_by(step) {
+    for start in (0..texts.len()).step_by(ROWS_PER_SAMPLE) {
         // Rows can come in turns, and a sample in step with them would see one kind alone.
-        let row = (start + mixed(start as u64) as usize % step).min(texts.len() - 1);
+        let row = (start + mixed(start as u64) as usize % ROWS_PER_SAMPLE).min(texts.len() - 1);
         sampled_rows += 1;
         let text = if texts.is_valid(row) { texts.value(row) } else { "" };
         if text.trim_start().starts_with('{') {
