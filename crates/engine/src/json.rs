@@ -176,7 +176,7 @@ impl<'a> Scanner<'a> {
                         if !self.take(b':') {
                             return None;
                         }
-                        let matches = key.is_some_and(|k| name == k || (name.contains('\\') && unescape(name) == k));
+                        let matches = key.is_some_and(|key| is_named(name, key));
                         let inner = self.value(matches.then_some(rest), depth + 1)?;
                         if matches {
                             found = inner;
@@ -265,8 +265,7 @@ impl<'a> Scanner<'a> {
             if !self.take(b':') {
                 return None;
             }
-            let is_named = |key: &String| name == key || (name.contains('\\') && unescape(name) == *key);
-            let child = node.children.iter().find(|(key, _)| is_named(key)).map(|(_, child)| child);
+            let child = node.children.iter().find(|(key, _)| is_named(name, key)).map(|(_, child)| child);
             // The last of repeated keys counts.
             child.into_iter().for_each(|child| child.clear(found));
             self.values(child, depth + 1, found)?;
@@ -341,6 +340,11 @@ impl<'a> Scanner<'a> {
         }
         Some(())
     }
+}
+
+/// Whether a name, escapes left in, is a key.
+fn is_named(name: &str, key: &str) -> bool {
+    if name.contains('\\') { unescape(name) == key } else { name == key }
 }
 
 fn unescape(inner: &str) -> Cow<'_, str> {
@@ -690,13 +694,17 @@ mod tests {
         assert_eq!(get(r#"{"a":1} trailing"#, &[Step::Key("a")]), None, "text that is no JSON has no members");
         assert_eq!(get(r#"{"a":1,"a":2}"#, &[Step::Key("a")]), Some("2"), "the last of repeated keys counts");
         assert_eq!(get(r#"{"A":1}"#, &[Step::Key("A")]), Some("1"));
+        let escaped = r#"{"C:\\\\x":2,"C:\\x":1}"#;
+        assert_eq!(get(escaped, &[Step::Key(r"C:\x")]), Some("1"), "a key is what its escapes say");
+        assert_eq!(get(escaped, &[Step::Key(r"C:\\x")]), Some("2"));
     }
 
     #[test]
     fn finds_by_several_paths_what_it_finds_by_each() {
-        let paths: Vec<Vec<String>> = [&["a"][..], &["b"], &["b", "c"], &["b", "d", "e"], &["f"], &["g h"]]
-            .map(|path| path.iter().map(ToString::to_string).collect())
-            .to_vec();
+        let paths: Vec<Vec<String>> =
+            [&["a"][..], &["b"], &["b", "c"], &["b", "d", "e"], &["f"], &["g h"], &[r"C:\\x"], &[r"C:\x"]]
+                .map(|path| path.iter().map(ToString::to_string).collect())
+                .to_vec();
         let all = KeyPaths::new(paths.iter().map(Vec::as_slice));
         let deep = format!("{{\"a\":1,\"f\":{}{}}}", "[".repeat(300), "]".repeat(300));
         let texts = [
@@ -705,6 +713,8 @@ mod tests {
             r#"{"b":{"c":1},"b":2,"a":1,"a":2}"#,
             r#"{"b":2,"b":{"c":1}}"#,
             r#"{"b":{"c":1},"b":{"d":1}}"#,
+            r#"{"C:\\x":1,"C:\\\\x":2}"#,
+            r#"{"C:\\\\x":2,"C:\\x":1}"#,
             r#"{"a":1} trailing"#,
             r#"{"a":1,"b":{"c":1,}}"#,
             r#"[{"a":1}]"#,

@@ -311,6 +311,9 @@ const REST: &[&str] = &[
      | summarize count(), dcount(Text) by Host",
     "where Level == 3 | join kind=inner (T | summarize c=count() by Host \
      | join kind=leftsemi (T | where Port == 200 | distinct Host) on Host) on Host | summarize count() by c",
+    "union (T | where Ok), (T | where Level == 1) | where Host has 'host' | project Time, Id | sort by Time desc, Id asc",
+    "union isfuzzy=true (T | project Time, Kind='a', D=tostring(Extra.Device)), (T | where Level == 1 | project Time, \
+     Kind='b', D=Host), (T | project Time, Kind='c', D=Id) | where D has 'device' | top 9 by Time desc, Kind asc, D asc",
     "project A=Id, B=Host | union (T | project A=Host, B=Id) | top 5 by A asc, B asc",
     "project Time, Level, Id | union (T | project Level=tolong(Port), Time=Time + 1d, Id) \
      | top 7 by Time desc, Level asc, Id asc",

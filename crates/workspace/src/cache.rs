@@ -19,6 +19,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The footers of at most so many files are kept.
 const FOOTERS_MAX: usize = 16 * 1024;
+/// What is kept of side files, where their parts stand, takes at most about so much.
+const SIDE_FILES_BYTES_MAX: u64 = 64 << 20;
 /// A cache of arrays is laid out for arrays of about this size.
 const ARRAY_BYTES_USUAL: usize = 256 << 10;
 
@@ -32,8 +34,8 @@ pub(crate) fn next_number() -> u64 {
 #[derive(Clone)]
 pub(crate) struct SegmentCache {
     footers: Arc<Cache<PathBuf, Arc<Footer>>>,
-    /// By table file; `None` for one that has none.
-    side_files: Arc<Cache<PathBuf, Option<Arc<SideFile>>>>,
+    /// By table file.
+    side_files: Arc<Cache<PathBuf, Arc<SideFile>, Bytes>>,
     arrays: Arc<Cache<ArrayKey, ArrayRef, Bytes>>,
 }
 
@@ -87,12 +89,22 @@ impl Weighter<ArrayKey, ArrayRef> for Bytes {
     }
 }
 
+impl Weighter<PathBuf, Arc<SideFile>> for Bytes {
+    fn weight(&self, _key: &PathBuf, side_file: &Arc<SideFile>) -> u64 {
+        side_file.directory_bytes
+    }
+}
+
 impl SegmentCache {
     /// An empty cache of at most so many bytes.
     pub fn new(bytes_max: usize) -> SegmentCache {
         let arrays = Cache::with_weighter((bytes_max / ARRAY_BYTES_USUAL).max(1), bytes_max as u64, Bytes);
-        let (footers, side_files) = (Arc::new(Cache::new(FOOTERS_MAX)), Arc::new(Cache::new(FOOTERS_MAX)));
-        SegmentCache { footers, side_files, arrays: Arc::new(arrays) }
+        let side_files = Cache::with_weighter(FOOTERS_MAX, SIDE_FILES_BYTES_MAX, Bytes);
+        SegmentCache {
+            footers: Arc::new(Cache::new(FOOTERS_MAX)),
+            side_files: Arc::new(side_files),
+            arrays: Arc::new(arrays),
+        }
     }
 
     /// The footer of a file.
@@ -105,35 +117,41 @@ impl SegmentCache {
         Ok(footer)
     }
 
-    /// The side file of a table file, where it has one.
+    /// The side file of a table file, where it has one that can be read.
     pub fn side_file(&self, table_file: &Path) -> Option<Arc<SideFile>> {
         if let Some(known) = self.side_files.get(table_file) {
-            return known;
+            return Some(known);
         }
         let opened = SideFile::open(&side_path(table_file)).and_then(|side_file| {
             let Some(side_file) = side_file else { return Ok(None) };
             match side_file.is_of(&self.footer(table_file)?.row_group_rows()) {
-                true => Ok(Some(side_file)),
-                false => Err(Error::Stopped("it is of another table file".to_owned())),
+                true => Ok(Some(Arc::new(side_file))),
+                false => Err(side_file.damaged("it is of another table file")),
             }
         });
         match opened {
-            Ok(side_file) => self.keep_side_file(table_file, side_file),
-            Err(error) => self.give_up_side_file(table_file, &error),
+            Ok(side_file) => {
+                let side_file = side_file?;
+                self.side_files.insert(table_file.to_owned(), side_file.clone());
+                Some(side_file)
+            }
+            Err(error) => {
+                self.give_up_side_file(table_file, &error);
+                None
+            }
         }
-        self.side_files.get(table_file).flatten()
     }
 
-    /// Keeps what is known of the side file of a table file.
-    pub fn keep_side_file(&self, table_file: &Path, side_file: Option<SideFile>) {
-        self.side_files.insert(table_file.to_owned(), side_file.map(Arc::new));
-    }
-
-    /// Goes on without the side file of a table file, which cannot be read. It is made again after the next start.
+    /// Goes on without the side file of a table file, which cannot be read now. One that is damaged is removed, and will
+    /// be made again.
     pub fn give_up_side_file(&self, table_file: &Path, error: &Error) {
         let path = side_path(table_file);
-        tracing::warn!(path = %path.display(), %error, "a side file cannot be read; it is removed, and made again later");
-        self.keep_side_file(table_file, None);
+        self.side_files.remove(table_file);
+        // The table file itself may be what is damaged.
+        if !matches!(error, Error::Damaged { path: damaged, .. } if *damaged == path) {
+            return tracing::warn!(path = %path.display(), %error, "a side file cannot be read");
+        }
+        tracing::warn!(path = %path.display(), %error, "a side file is damaged; it is removed, and made again later");
         if let Err(error) = std::fs::remove_file(&path) {
             tracing::warn!(path = %path.display(), %error, "a damaged side file was not removed");
         }

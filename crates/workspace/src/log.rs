@@ -276,9 +276,9 @@ impl Log {
 
     fn rotate(&mut self) -> Result<()> {
         let (file, next) = create_segment(&self.folder, self.current.number + 1, self.next_sequence)?;
-        // It is read again by the next start alone. The system's memory that held it can take the next segment, rather
+        // It is read again by the next start or a back-up alone. The system's memory that held it can take the next segment, rather
         // than memory that nobody has used yet, which takes longer. It is no more than advice.
-        drop(posix_fadvise(&self.file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED));
+        let _ = posix_fadvise(&self.file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED);
         self.file = file;
         self.bytes = SEGMENT_HEADER_BYTES as u64;
         self.closed.push(std::mem::replace(&mut self.current, next));

@@ -35,7 +35,16 @@ pub(crate) struct FileSegment {
 impl FileSegment {
     /// The row groups of a file.
     pub fn of_file(layout: &Arc<Layout>, file: &DataFile, cache: &SegmentCache) -> Result<Vec<FileSegment>> {
-        let footer = cache.footer(file.path())?;
+        Ok(FileSegment::of_footer(layout, file, &cache.footer(file.path())?, cache))
+    }
+
+    /// The row groups of a file with a footer that was read.
+    pub fn of_footer(
+        layout: &Arc<Layout>,
+        file: &DataFile,
+        footer: &Arc<Footer>,
+        cache: &SegmentCache,
+    ) -> Vec<FileSegment> {
         let groups = footer.metadata.metadata().row_groups();
         let segment = |(row_group, group): (usize, &parquet::file::metadata::RowGroupMetaData)| FileSegment {
             layout: layout.clone(),
@@ -45,7 +54,7 @@ impl FileSegment {
             rows: usize::try_from(group.num_rows()).unwrap_or_default(),
             cache: cache.clone(),
         };
-        Ok(groups.iter().enumerate().map(segment).collect())
+        groups.iter().enumerate().map(segment).collect()
     }
 
     /// A column as the file has it; with the 100 ns digits, where it has such, for times. `None` where the file is

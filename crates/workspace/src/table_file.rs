@@ -210,9 +210,11 @@ pub(crate) fn discard(written: Vec<Written>) {
 pub(crate) fn write_files(folder: &Path, layout: &Layout, mut batches: Vec<RecordBatch>) -> Result<Vec<Written>> {
     batches.retain(|b| b.num_rows() > 0);
     let has_digits = has_digits(layout, &batches);
-    let mut days = DayWriters { folder, layout, has_digits, open: None, written: Vec::new() };
+    let today = datetime::now() / TICKS_PER_DAY;
+    let mut days =
+        DayWriters { folder, layout, has_digits, today, without_time: Vec::new(), open: None, written: Vec::new() };
     let outcome = write_days(&mut days, batches);
-    match outcome.and_then(|()| days.close()) {
+    match outcome.and_then(|()| days.finish()) {
         Ok(()) => Ok(days.written),
         Err(error) => {
             if let Some((_, writer)) = days.open {
@@ -230,16 +232,39 @@ struct DayWriters<'a> {
     folder: &'a Path,
     layout: &'a Layout,
     has_digits: bool,
+    today: i64,
+    /// Rows that have no time, for the file of today.
+    without_time: Vec<RecordBatch>,
     open: Option<(i64, TableFileWriter)>,
     written: Vec<Written>,
 }
 
 impl DayWriters<'_> {
-    /// Adds rows of a day.
+    /// Adds rows of a day, which is not before the one that was written last.
     fn write(&mut self, day: i64, rows: &RecordBatch) -> Result<()> {
-        if rows.num_rows() == 0 {
-            return Ok(());
+        if day >= self.today {
+            self.write_without_time()?;
         }
+        self.add(day, rows)
+    }
+
+    /// Adds rows that have no time.
+    fn hold(&mut self, rows: RecordBatch) {
+        if rows.num_rows() > 0 {
+            self.without_time.push(rows);
+        }
+    }
+
+    fn write_without_time(&mut self) -> Result<()> {
+        std::mem::take(&mut self.without_time).iter().try_for_each(|rows| self.add(self.today, rows))
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        self.write_without_time()?;
+        self.close()
+    }
+
+    fn add(&mut self, day: i64, rows: &RecordBatch) -> Result<()> {
         let stored = to_stored(self.layout, rows, self.has_digits)?;
         if self.open.as_ref().is_none_or(|(open, _)| *open != day) {
             self.close()?;
@@ -272,10 +297,12 @@ impl DayWriters<'_> {
 }
 
 fn write_days(days: &mut DayWriters, mut batches: Vec<RecordBatch>) -> Result<()> {
-    let today = datetime::now() / TICKS_PER_DAY;
     let columns = &days.layout.columns;
     let time = columns.iter().position(|c| c.name == TIME_COLUMN && c.column_type == Type::DateTime);
-    let Some(time) = time else { return batches.iter().try_for_each(|batch| days.write(today, batch)) };
+    let Some(time) = time else {
+        batches.into_iter().for_each(|batch| days.hold(batch));
+        return Ok(());
+    };
     fn times(batch: &RecordBatch, time: usize) -> &Int64Array {
         batch.column(time).as_primitive()
     }
@@ -293,14 +320,14 @@ fn write_days(days: &mut DayWriters, mut batches: Vec<RecordBatch>) -> Result<()
         for from in (0..order.len()).step_by(ORDERED_ROWS) {
             let rows = take_record_batch(&all, &order.slice(from, ORDERED_ROWS.min(order.len() - from)))?;
             let null_rows = nulls.saturating_sub(from).min(rows.num_rows());
-            days.write(today, &rows.slice(0, null_rows))?;
+            days.hold(rows.slice(0, null_rows));
             let rows = rows.slice(null_rows, rows.num_rows() - null_rows);
             days.write_in_order(&rows, times(&rows, time).values())?;
         }
     }
-    // Nulls are first and of today.
+    // Nulls are first.
     for batch in &batches {
-        days.write(today, &batch.slice(0, batch.column(time).null_count()))?;
+        days.hold(batch.slice(0, batch.column(time).null_count()));
     }
     for batch in batches {
         let nulls = batch.column(time).null_count();

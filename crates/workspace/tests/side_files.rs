@@ -129,9 +129,6 @@ async fn a_damaged_side_file_is_removed_and_made_again() {
         std::fs::write(&side_file, bytes).expect("written");
         let workspaces = open(folder.path()).await;
         assert_eq!(answers(&workspaces).await, expected, "{damaged:?}");
-        close(workspaces).await;
-        close(open(folder.path()).await).await;
-        let workspaces = open(folder.path()).await;
         workspaces.make_side_files().await.expect("they are made");
         assert!(std::fs::read(&side_file).expect("it is there") == whole, "{damaged:?}");
         close(workspaces).await;
@@ -162,7 +159,7 @@ async fn what_a_stop_leaves_is_removed_at_the_next_start() {
     let folder = tempfile::tempdir().expect("a folder");
     close(with_side_files(folder.path(), 1).await).await;
     let side_file = files(folder.path(), "side").pop().expect("a file");
-    let unfinished = side_file.with_extension("tmp");
+    let unfinished = side_file.with_extension("side-tmp");
     let of_none = side_file.with_file_name("_part-00000000-0000-4000-8000-000000000000.side");
     let foreign = side_file.with_file_name("_notes.txt");
     for path in [&unfinished, &of_none, &foreign] {

@@ -53,17 +53,18 @@ fn taken_over(node: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionP
         let Some(input) = leading(sort.input(), sort.expr().first(), rows)? else { return Ok(None) };
         return Ok(Some(replace_children_if_necessary(node.clone(), vec![input])?));
     }
-    if let Some((dealing, scan)) = children.first().and_then(|child| Some((*child, dealt_out(child)?))) {
+    let [child] = children[..] else { return Ok(None) };
+    if let Some(scan) = dealt_out(child) {
         let Some(taken) = taken_over(&replace_children_if_necessary(node.clone(), vec![scan.clone()])?)? else {
             return Ok(None);
         };
         // Groups of one segment are made where it is read; there is little left to deal out.
         return Ok(Some(match node.is::<AggregateExec>() {
             true => taken,
-            false => replace_children_if_necessary(dealing.clone(), vec![taken])?,
+            false => replace_children_if_necessary(child.clone(), vec![taken])?,
         }));
     }
-    let Some(scan) = children.first().and_then(|child| child.downcast_ref::<SegmentScan>()) else { return Ok(None) };
+    let Some(scan) = child.downcast_ref::<SegmentScan>() else { return Ok(None) };
     // Nodes above may rely on what is known of the node's rows, such as which columns are the same in all.
     let given = |scan: SegmentScan| -> Arc<dyn ExecutionPlan> { Arc::new(scan.known_as(node.as_ref())) };
     if let Some(projection) = node.downcast_ref::<ProjectionExec>() {

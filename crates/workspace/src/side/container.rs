@@ -51,8 +51,9 @@ impl ContainerWriter {
     }
 }
 
-/// Reads the directory of a side file, and how many bytes its parts take; `None` where there is no such file.
-pub(super) fn read_directory<D: DeserializeOwned>(path: &Path) -> Result<Option<(D, u64)>> {
+/// Reads the directory of a side file, and how many bytes the parts and the directory take; `None` where there is no such
+/// file.
+pub(super) fn read_directory<D: DeserializeOwned>(path: &Path) -> Result<Option<(D, u64, u64)>> {
     let file = match File::open(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         file => file.map_err(at(path))?,
@@ -73,7 +74,7 @@ pub(super) fn read_directory<D: DeserializeOwned>(path: &Path) -> Result<Option<
         return Err(damaged(path, parts_bytes, "the checksum of its directory is wrong"));
     }
     let directory = serde_json::from_slice(&directory).map_err(|e| damaged(path, parts_bytes, &e.to_string()))?;
-    Ok(Some((directory, parts_bytes)))
+    Ok(Some((directory, parts_bytes, u64::from(length))))
 }
 
 /// Reads bytes of a part.

@@ -4,7 +4,7 @@ use super::container::{ContainerWriter, damaged, read_directory, read_part};
 use super::filter::{Shape, term_hash};
 use super::members;
 use super::terms::Terms;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use arrow::array::{Array, ArrayRef};
 use engine::columnar::NeededTerms;
 use serde::{Deserialize, Serialize};
@@ -107,12 +107,16 @@ fn path_key(path: &[String]) -> String {
 pub(crate) struct SideFile {
     path: PathBuf,
     directory: Directory,
+    /// What the directory takes in the file; in memory it takes about as much.
+    pub directory_bytes: u64,
 }
 
 impl SideFile {
     /// Opens the side file at `path`; `None` where there is none.
     pub fn open(path: &Path) -> Result<Option<SideFile>> {
-        let Some((directory, parts_bytes)) = read_directory::<Directory>(path)? else { return Ok(None) };
+        let Some((directory, parts_bytes, directory_bytes)) = read_directory::<Directory>(path)? else {
+            return Ok(None);
+        };
         let row_groups = directory.rows.len();
         let is_within = |offset: u64, bytes: u64| offset.checked_add(bytes).is_some_and(|end| end <= parts_bytes);
         let are_terms_right = directory.terms.values().all(|parts| {
@@ -125,9 +129,14 @@ impl SideFile {
             parts.len() == row_groups && parts.iter().flatten().all(is_right)
         });
         match are_terms_right && are_members_right {
-            true => Ok(Some(SideFile { path: path.to_owned(), directory })),
+            true => Ok(Some(SideFile { path: path.to_owned(), directory, directory_bytes })),
             false => Err(damaged(path, parts_bytes, "its directory names what is not there")),
         }
+    }
+
+    /// What is wrong with it.
+    pub fn damaged(&self, problem: &str) -> Error {
+        damaged(&self.path, 0, problem)
     }
 
     /// Whether it is of a file with row groups of so many rows.

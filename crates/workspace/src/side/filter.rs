@@ -75,7 +75,8 @@ impl TermHashes {
 
     pub fn insert(&mut self, hash: u64) {
         if self.recent.is_empty() {
-            self.recent = vec![0; Self::RECENT];
+            // In each place what cannot be there.
+            self.recent = (0..Self::RECENT as u64).map(|place| !place).collect();
         }
         let slot = &mut self.recent[hash as usize % Self::RECENT];
         if *slot != hash {
@@ -193,6 +194,19 @@ mod tests {
         assert_eq!(hashes.len(), text.len() + 1);
         assert_eq!(term_hash("Device"), term_hash("dEVICE"));
         assert_ne!(term_hash("device"), term_hash("devide"));
+    }
+
+    #[test]
+    fn a_term_with_any_hash_is_kept() {
+        for term in ["97mmv7nz33jxnuau", "a9w6wam6o6mcklxa", "usual"] {
+            let mut hashes = TermHashes::default();
+            hashes.insert(term_hash(term));
+            let (shape, pages) = hashes.filter();
+            assert!(shape.pages == 1 && may_have(shape, &pages, term), "{term}");
+        }
+        let mut hashes = TermHashes::default();
+        (0..TermHashes::RECENT as u64).for_each(|hash| hashes.insert(hash));
+        assert_eq!(hashes.len(), TermHashes::RECENT);
     }
 
     #[test]
