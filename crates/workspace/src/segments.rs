@@ -105,6 +105,13 @@ impl FileSegment {
         side_file.is_some_and(|file| file.has_member(self.row_group, &self.layout.stored[*column].name, path))
     }
 
+    /// The bytes of a column as it stands in the file, once it is pressed out.
+    pub fn stored_bytes(&self, column: &Column) -> u64 {
+        let group = self.footer.metadata.metadata().row_group(self.row_group);
+        let chunk = group.columns().iter().find(|chunk| chunk.column_descr().name() == column.name);
+        chunk.map_or(0, |chunk| u64::try_from(chunk.uncompressed_size()).unwrap_or(u64::MAX))
+    }
+
     fn key(&self, source: &Source, expression: Option<&Arc<dyn PhysicalExpr>>) -> ArrayKey {
         let column = &self.layout.stored[source.column()].name;
         ArrayKey::new(self.footer.number, self.row_group, column, source, expression)

@@ -24,7 +24,7 @@ const ROW_GROUP_ROWS: usize = 128 * 1024;
 /// The column whose day partitions a table.
 pub(crate) const TIME_COLUMN: &str = "TimeGenerated";
 /// So many rows at a time are put in order.
-const ORDERED_ROWS: usize = ROW_GROUP_ROWS;
+const SORTED_ROWS: usize = ROW_GROUP_ROWS;
 /// How hard files are pressed that are written while senders wait.
 pub(crate) const QUICK_COMPRESSION: i32 = 1;
 /// How hard files are pressed that are written once and kept.
@@ -303,27 +303,11 @@ fn write_days(days: &mut DayWriters, mut batches: Vec<RecordBatch>) -> Result<()
         batches.into_iter().for_each(|batch| days.hold(batch));
         return Ok(());
     };
-    fn times(batch: &RecordBatch, time: usize) -> &Int64Array {
-        batch.column(time).as_primitive()
-    }
     // Batches that are in order among themselves, as those of a single sender are, leave nothing to sort.
     let first_time = |batch: &RecordBatch| times(batch, time).iter().flatten().next();
     batches.sort_by_key(first_time);
     if !are_in_order(batches.iter().map(|batch| times(batch, time))) {
-        let Some(schema) = batches.first().map(RecordBatch::schema) else { return Ok(()) };
-        let all = concat_batches(&schema, &batches)?;
-        drop(batches);
-        let order = sort_to_indices(all.column(time), None, None)?;
-        // Rows are put in order some at a time, so that they are not all in memory twice.
-        batches = Vec::new();
-        let nulls = all.column(time).null_count();
-        for from in (0..order.len()).step_by(ORDERED_ROWS) {
-            let rows = take_record_batch(&all, &order.slice(from, ORDERED_ROWS.min(order.len() - from)))?;
-            let null_rows = nulls.saturating_sub(from).min(rows.num_rows());
-            days.hold(rows.slice(0, null_rows));
-            let rows = rows.slice(null_rows, rows.num_rows() - null_rows);
-            days.write_in_order(&rows, times(&rows, time).values())?;
-        }
+        return write_sorted(days, batches, time);
     }
     // Nulls are first.
     for batch in &batches {
@@ -335,6 +319,29 @@ fn write_days(days: &mut DayWriters, mut batches: Vec<RecordBatch>) -> Result<()
         days.write_in_order(&rows, times(&rows, time).values())?;
     }
     Ok(())
+}
+
+/// Writes rows that are in no order of time, the column at the place `time`. They are put in order some at a time, so that
+/// they are not all in memory twice.
+fn write_sorted(days: &mut DayWriters, batches: Vec<RecordBatch>, time: usize) -> Result<()> {
+    let Some(schema) = batches.first().map(RecordBatch::schema) else { return Ok(()) };
+    let all = concat_batches(&schema, &batches)?;
+    drop(batches);
+    // Nulls are first.
+    let order = sort_to_indices(all.column(time), None, None)?;
+    let nulls = all.column(time).null_count();
+    for from in (0..order.len()).step_by(SORTED_ROWS) {
+        let rows = take_record_batch(&all, &order.slice(from, SORTED_ROWS.min(order.len() - from)))?;
+        let null_rows = nulls.saturating_sub(from).min(rows.num_rows());
+        days.hold(rows.slice(0, null_rows));
+        let rows = rows.slice(null_rows, rows.num_rows() - null_rows);
+        days.write_in_order(&rows, times(&rows, time).values())?;
+    }
+    Ok(())
+}
+
+fn times(batch: &RecordBatch, time: usize) -> &Int64Array {
+    batch.column(time).as_primitive()
 }
 
 /// Whether times are in order, each batch's nulls first.
@@ -373,4 +380,64 @@ fn statistics(rows: usize, times: Option<(i64, i64)>) -> String {
         stats["maxValues"] = serde_json::json!({ TIME_COLUMN: text(greatest) });
     }
     stats.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::SegmentCache;
+    use crate::segments::FileSegment;
+    use arrow::datatypes::Int64Type;
+    use engine::Column;
+    use engine::columnar::{Segment, plain};
+
+    /// Days from today, and a number for each row; `None` for a row without a time.
+    fn batch(layout: &Layout, rows: &[(Option<i64>, i64)]) -> RecordBatch {
+        let today = datetime::now() / TICKS_PER_DAY;
+        let ticks = |(day, n): &(Option<i64>, i64)| day.map(|day| (today + day) * TICKS_PER_DAY + n);
+        let times: Int64Array = rows.iter().map(ticks).collect();
+        let numbers = Int64Array::from_iter_values(rows.iter().map(|(_, n)| *n));
+        RecordBatch::try_new(layout.schema.clone(), vec![Arc::new(times), Arc::new(numbers)]).expect("a batch")
+    }
+
+    #[test]
+    fn rows_come_to_the_file_of_their_day_in_order_of_time() {
+        let columns = [(TIME_COLUMN, Type::DateTime), ("N", Type::Long)].map(|(name, of)| Column::new(name, of));
+        let layout = Arc::new(Layout::new(columns.to_vec()));
+        let none = |n| (None, n);
+        let on = |day, n| (Some(day), n);
+        let cases: [Vec<Vec<(Option<i64>, i64)>>; 3] = [
+            // In order, whatever the order of batches.
+            vec![vec![none(7), on(-1, 3), on(0, 5)], vec![none(8)], vec![on(-2, 1), on(-1, 2)], vec![on(1, 6)]],
+            vec![vec![on(0, 5), on(-1, 2), none(7)], vec![on(-2, 1), none(8)], vec![on(1, 6), on(-1, 3)]],
+            // Batches that are in order and overlap.
+            vec![vec![none(7), on(-2, 1), on(-1, 3), on(0, 5)], vec![none(8), on(-1, 2), on(1, 6)]],
+        ];
+        for case in cases {
+            let folder = tempfile::tempdir().expect("a folder");
+            let batches = case.iter().map(|rows| batch(&layout, rows)).collect();
+            let written = write_files(folder.path(), &layout, batches).expect("written");
+            let today = datetime::now() / TICKS_PER_DAY;
+            let mut days = Vec::new();
+            for Written { file, .. } in &written {
+                let cache = SegmentCache::new(1 << 20);
+                let segments = FileSegment::of_file(&layout, file, &cache).expect("a footer");
+                let mut numbers = Vec::new();
+                for segment in segments {
+                    let read = plain(&segment.column(1).expect("read")).expect("plain");
+                    numbers.extend(read.as_primitive::<Int64Type>().values().iter().copied());
+                    // Their digits of 100 ns are the numbers.
+                    let times = segment.column(0).expect("read");
+                    let digits = times.as_primitive::<Int64Type>().iter().flatten().map(|ticks| ticks % 10);
+                    assert!(digits.eq(numbers.iter().copied().filter(|n| *n < 7)), "{case:?}");
+                }
+                assert_eq!(file.rows as usize, numbers.len());
+                days.push((file.day().expect("a day") - today, numbers));
+            }
+            let mut of_today = days.remove(2).1;
+            of_today.sort_unstable();
+            assert_eq!(of_today, [5, 7, 8], "{case:?}");
+            assert_eq!(days, [(-2, vec![1]), (-1, vec![2, 3]), (1, vec![6])], "{case:?}");
+        }
+    }
 }

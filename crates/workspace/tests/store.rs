@@ -2,7 +2,7 @@
 
 #![allow(clippy::expect_used, clippy::panic)]
 
-use kql::Type;
+use kql::{Type, datetime};
 use serde_json::json;
 use support::*;
 use workspace::{Options, Workspaces};
@@ -262,4 +262,41 @@ async fn times_in_any_order_go_to_the_files_of_their_days() {
     assert_eq!(workspaces.tables(DATABASE).await.expect("tables")[0].files, 3);
     assert_eq!(query(&workspaces, by_time).await, ["3", "4", "2", "1"]);
     assert_eq!(query(&workspaces, "T | where TimeGenerated < datetime(2026-03-02) | count").await, ["2"]);
+}
+
+/// Rows as they come from many senders: in order or not, some without a time, some with a digit of 100 ns.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flush_writes_a_file_for_each_day() {
+    let today = datetime::format(datetime::now());
+    let of_today = |n: u32| json!({"TimeGenerated": today, "N": n, "S": "today"});
+    let at = |day: u32, hour: u32, more: &str, n: u32| json!({"TimeGenerated": format!("2026-03-0{day}T{hour:02}:00:00{more}Z"), "N": n, "S": format!("day {day}")});
+    let none = |n: u32| json!({"N": n, "S": "no time"});
+    let in_order =
+        [vec![none(1), at(1, 23, "", 2), at(2, 0, "", 3)], vec![at(2, 0, "", 4), at(3, 9, ".0000003", 5), of_today(6)]];
+    let out_of_order = [
+        vec![at(2, 5, "", 1), none(2), at(1, 0, ".0000009", 3)],
+        vec![of_today(4), at(3, 1, "", 5), none(6)],
+        vec![at(1, 12, "", 7)],
+    ];
+    for batches in [in_order.to_vec(), out_of_order.to_vec()] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let workspaces = open_with_table(folder.path()).await;
+        let mut count = 0;
+        for batch in &batches {
+            append(&workspaces, batch, &[]).await;
+            count += batch.len();
+        }
+        let all = "T | sort by N asc | project N, S, TimeGenerated";
+        let before = query(&workspaces, all).await;
+        assert_eq!(before.len(), count);
+        workspaces.flush().await.expect("it flushes");
+        assert_eq!(query(&workspaces, all).await, before);
+        let info = workspaces.tables(DATABASE).await.expect("the tables").pop().expect("one");
+        assert_eq!((info.files, info.file_rows, info.hot_rows), (4, count as u64, 0));
+        close(workspaces).await;
+        let reopened = open(folder.path()).await;
+        assert_eq!(query(&reopened, all).await, before);
+        let second = "T | where TimeGenerated between (datetime(2026-03-02) .. 1d) | summarize count(), dcount(S)";
+        assert!(query(&reopened, second).await[0].ends_with(" 1"));
+    }
 }

@@ -38,6 +38,8 @@ use terms::Terms;
 
 /// Table files with fewer rows are read as quickly, and most of them are soon merged.
 const ROWS_MIN: u64 = 2048;
+/// A column of a row group that takes more is left out: it is read into memory as a whole.
+const COLUMN_BYTES_MAX: u64 = 256 << 20;
 /// Where less than one part in so many of the disk is free, none are made.
 const DISK_FREE_SHARE_MIN: u64 = 20;
 /// How often table files without are looked for, when nothing wakes who does: a side file may have been removed.
@@ -203,6 +205,9 @@ fn write(
         writer.row_group(segment.rows());
         for column in layout.stored.iter().filter(is_text) {
             go_on()?;
+            if segment.stored_bytes(column) > COLUMN_BYTES_MAX {
+                continue;
+            }
             let Some(stored) = segment.read_stored(column)? else { continue };
             let texts = stored.column_by_name(&column.name).and_then(|texts| texts.as_string_view_opt());
             let Some(texts) = texts else { continue };
