@@ -139,16 +139,12 @@ pub(crate) fn merge(folder: &Path, layout: &Layout, files: &[DataFile], pace: &m
         }
         Ok(rows)
     };
-    let merged = merging();
-    let path = writer.path().to_owned();
-    let remove = || drop(std::fs::remove_file(&path));
-    let rows = merged.inspect_err(|_| remove())?;
+    let rows = merging()?;
     let wanted: u64 = files.iter().map(|file| file.rows).sum();
     if rows != wanted {
-        remove();
         return Err(wrong(&format!("they have {rows} rows, the log of the table knows of {wanted}")));
     }
-    writer.finish().inspect_err(|_| remove())
+    writer.finish()
 }
 
 /// The columns of the table, strings as views.

@@ -112,9 +112,24 @@ pub(crate) struct Written {
     pub file: DataFile,
 }
 
+/// A file that goes when this is dropped, unless it is finished.
+struct Unfinished {
+    path: PathBuf,
+    is_finished: bool,
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if !self.is_finished {
+            // What cannot be removed now is at the next start.
+            drop(std::fs::remove_file(&self.path));
+        }
+    }
+}
+
 /// A file that is being written, for the rows of one day. Until [`TableFileWriter::finish`] it is nothing.
 pub(crate) struct TableFileWriter {
-    path: PathBuf,
+    unfinished: Unfinished,
     relative: String,
     day_text: String,
     writer: ArrowWriter<File>,
@@ -140,12 +155,9 @@ impl TableFileWriter {
             .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
             .build();
         let file = File::create(&path).map_err(at(&path))?;
+        let unfinished = Unfinished { path, is_finished: false };
         let writer = ArrowWriter::try_new(file, schema, Some(properties))?;
-        Ok(TableFileWriter { path, relative, day_text, writer, rows: 0, times_micros: None })
-    }
-
-    pub fn path(&self) -> &Path {
-        &self.path
+        Ok(TableFileWriter { unfinished, relative, day_text, writer, rows: 0, times_micros: None })
     }
 
     /// Adds rows as files store them.
@@ -159,12 +171,13 @@ impl TableFileWriter {
             self.times_micros = Some((before_least.min(least), before_greatest.max(greatest)));
         }
         self.rows += stored.num_rows();
-        self.writer.write(stored).map_err(|error| out_of_room(error, &self.path))
+        self.writer.write(stored).map_err(|error| out_of_room(error, &self.unfinished.path))
     }
 
     /// Makes the file durable.
     pub fn finish(self) -> Result<Written> {
-        let path = self.path;
+        let mut unfinished = self.unfinished;
+        let path = unfinished.path.clone();
         let file = self.writer.into_inner().map_err(|error| out_of_room(error, &path))?;
         file.sync_all().map_err(at(&path))?;
         let bytes = file.metadata().map_err(at(&path))?.len();
@@ -185,6 +198,7 @@ impl TableFileWriter {
             stats: Some(statistics(self.rows, times)),
             ..Default::default()
         };
+        unfinished.is_finished = true;
         let file = DataFile { stored: StoredFile::new(path), times, rows: self.rows as u64, bytes, written_ticks: now };
         Ok(Written { add, file })
     }
@@ -217,10 +231,6 @@ pub(crate) fn write_files(folder: &Path, layout: &Layout, mut batches: Vec<Recor
     match outcome.and_then(|()| days.finish()) {
         Ok(()) => Ok(days.written),
         Err(error) => {
-            if let Some((_, writer)) = days.open {
-                // What is half written is no file yet.
-                drop(std::fs::remove_file(writer.path()));
-            }
             discard(days.written);
             Err(error)
         }
@@ -289,9 +299,7 @@ impl DayWriters<'_> {
     /// Makes the file that is being written durable.
     fn close(&mut self) -> Result<()> {
         let Some((_, writer)) = self.open.take() else { return Ok(()) };
-        let path = writer.path().to_owned();
-        let written = writer.finish().inspect_err(|_| drop(std::fs::remove_file(path)))?;
-        self.written.push(written);
+        self.written.push(writer.finish()?);
         Ok(())
     }
 }
@@ -362,9 +370,8 @@ fn are_in_order<'t>(batches: impl IntoIterator<Item = &'t Int64Array>) -> bool {
 pub(crate) fn write_file(folder: &Path, layout: &Layout, rows: &RecordBatch, day: i64) -> Result<Written> {
     let stored = to_stored(layout, rows, has_digits(layout, std::slice::from_ref(rows)))?;
     let mut writer = TableFileWriter::create(folder, day, declared_schema(&stored), QUICK_COMPRESSION)?;
-    let path = writer.path.clone();
-    let written = writer.write(&stored).and_then(|()| writer.finish());
-    written.inspect_err(|_| drop(std::fs::remove_file(path)))
+    writer.write(&stored)?;
+    writer.finish()
 }
 
 /// The statistics that readers of Delta prune by: the row count and the span of time, cut to the millisecond.
