@@ -168,27 +168,14 @@ impl<'a> Scanner<'a> {
                     Some([Step::Key(key), rest @ ..]) => (Some(*key), rest),
                     _ => (None, &[][..]),
                 };
-                self.at += 1;
-                if !self.take(b'}') {
-                    loop {
-                        self.skip_space();
-                        let name = self.string()?;
-                        if !self.take(b':') {
-                            return None;
-                        }
-                        let matches = key.is_some_and(|key| is_named(name, key));
-                        let inner = self.value(matches.then_some(rest), depth + 1)?;
-                        if matches {
-                            found = inner;
-                        }
-                        if !self.take(b',') {
-                            break;
-                        }
+                self.entries(|scanner, name| {
+                    let matches = key.is_some_and(|key| is_named(name, key));
+                    let inner = scanner.value(matches.then_some(rest), depth + 1)?;
+                    if matches {
+                        found = inner;
                     }
-                    if !self.take(b'}') {
-                        return None;
-                    }
-                }
+                    Some(())
+                })?;
             }
             b'[' => {
                 let (index, rest) = match path {
@@ -255,6 +242,16 @@ impl<'a> Scanner<'a> {
         if depth > NESTING_MAX {
             return None;
         }
+        self.entries(|scanner, name| {
+            let child = node.children.iter().find(|(key, _)| is_named(name, key)).map(|(_, child)| child);
+            // The last of repeated keys counts.
+            child.into_iter().for_each(|child| child.clear(found));
+            scanner.values(child, depth + 1, found)
+        })
+    }
+
+    /// Reads an object. `value` is given each name, escapes left in, and reads the value behind it.
+    fn entries(&mut self, mut value: impl FnMut(&mut Self, &'a str) -> Option<()>) -> Option<()> {
         self.at += 1;
         if self.take(b'}') {
             return Some(());
@@ -265,10 +262,7 @@ impl<'a> Scanner<'a> {
             if !self.take(b':') {
                 return None;
             }
-            let child = node.children.iter().find(|(key, _)| is_named(name, key)).map(|(_, child)| child);
-            // The last of repeated keys counts.
-            child.into_iter().for_each(|child| child.clear(found));
-            self.values(child, depth + 1, found)?;
+            value(self, name)?;
             if !self.take(b',') {
                 break;
             }
