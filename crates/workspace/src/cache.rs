@@ -4,7 +4,7 @@
 //! of it can be read or computed again; what has not been asked for lately makes room for what is.
 
 use crate::error::{Error, Result, at};
-use crate::side::{SideFile, side_path};
+use crate::side::{SideFile, remove_with, side_path};
 use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::physical_plan::PhysicalExpr;
@@ -152,9 +152,7 @@ impl SegmentCache {
             return tracing::warn!(path = %path.display(), %error, "a side file cannot be read");
         }
         tracing::warn!(path = %path.display(), %error, "a side file is damaged; it is removed, and made again later");
-        if let Err(error) = std::fs::remove_file(&path) {
-            tracing::warn!(path = %path.display(), %error, "a damaged side file was not removed");
-        }
+        remove_with(table_file);
     }
 
     /// An array, if it is kept.

@@ -15,16 +15,7 @@ use support::*;
 use workspace::{Deleted, Error, TableSchema, Workspaces};
 
 fn parquet_files(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).expect("a folder") {
-        let path = entry.expect("an entry").path();
-        if path.is_dir() && path.file_name().is_some_and(|name| name != "_delta_log") {
-            found.extend(parquet_files(&path));
-        } else if path.extension().is_some_and(|extension| extension == "parquet") {
-            found.push(path);
-        }
-    }
-    found
+    files(folder, "parquet")
 }
 
 fn days_ago(days: i64) -> String {

@@ -5,25 +5,12 @@
 mod support;
 
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use support::*;
 use workspace::Workspaces;
 
 /// Enough for a side file.
 const ROWS: usize = 20_000;
-
-fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).expect("a folder") {
-        let path = entry.expect("an entry").path();
-        if path.is_dir() && path.file_name().is_some_and(|name| name != "_delta_log") {
-            found.extend(files(&path, extension));
-        } else if path.extension().is_some_and(|of| of == extension) {
-            found.push(path);
-        }
-    }
-    found
-}
 
 fn rows(from: usize) -> Vec<Value> {
     let row = |n: usize| {

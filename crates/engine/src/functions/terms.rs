@@ -50,18 +50,8 @@ static IS_OF_TERM: [bool; 256] = {
 
 /// How a kernel matches text, and whether by case; `None` for one that does not match the whole of a constant needle.
 pub fn text_match_of(kernel: &str) -> Option<(TextMatch, bool)> {
-    let name = kernel.strip_prefix(ANY_PREFIX).or_else(|| kernel.strip_prefix("kql_"))?;
-    let (name, case_sensitive) = name.strip_suffix("_cs").map_or((name, false), |name| (name, true));
-    let kind = match name {
-        "has" => TextMatch::Has,
-        "hasprefix" => TextMatch::HasPrefix,
-        "hassuffix" => TextMatch::HasSuffix,
-        "contains" => TextMatch::Contains,
-        "startswith" => TextMatch::StartsWith,
-        "endswith" => TextMatch::EndsWith,
-        _ => return None,
-    };
-    Some((kind, case_sensitive))
+    let word = kernel.strip_prefix(ANY_PREFIX).or_else(|| kernel.strip_prefix("kql_"))?;
+    TextOperator::from_word(word, false).map(|operator| (operator.kind, operator.case_sensitive))
 }
 
 /// The terms that stand in every text that a needle matches, each a whole term there, in lower case.

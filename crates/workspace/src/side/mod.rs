@@ -72,7 +72,7 @@ pub(crate) fn remove_with(table_file: &Path) {
     if let Err(error) = std::fs::remove_file(&path)
         && error.kind() != std::io::ErrorKind::NotFound
     {
-        tracing::warn!(path = %path.display(), %error, "a side file that is no longer needed was not removed");
+        tracing::warn!(path = %path.display(), %error, "a side file was not removed");
     }
 }
 
@@ -124,8 +124,9 @@ impl Workspaces {
     /// Makes the side files that are missing, as is done in the background all the time. What cannot be made is logged.
     pub async fn make_side_files(&self) -> Result<()> {
         let tables = self.shared().clone();
-        let is_wanted = move |tables: &Tables| !tables.stopping.load(Ordering::Relaxed);
-        let making = tokio::task::spawn_blocking(move || make_all(&tables, &|| is_wanted(&tables)));
+        let making = tokio::task::spawn_blocking(move || {
+            make_all(&tables, &|| !tables.stopping.load(Ordering::Relaxed));
+        });
         making.await.map_err(|e| Error::Stopped(e.to_string()))
     }
 }

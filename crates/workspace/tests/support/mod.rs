@@ -5,7 +5,7 @@
 use engine::{Column, Limits, Session};
 use kql::Type;
 use serde_json::Value;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use workspace::{Append, BatchBuilder, EventId, Options, TableSchema, Workspaces};
 
 pub const DATABASE: &str = "d";
@@ -16,6 +16,20 @@ pub fn schema(columns: &[(&str, Type)]) -> TableSchema {
 
 pub fn first_columns() -> TableSchema {
     schema(&[("TimeGenerated", Type::DateTime), ("N", Type::Long), ("S", Type::String)])
+}
+
+/// The files with an extension below a folder, those of Delta logs left out.
+pub fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() && path.file_name().is_some_and(|name| name != "_delta_log") {
+            found.extend(files(&path, extension));
+        } else if path.extension().is_some_and(|of| of == extension) {
+            found.push(path);
+        }
+    }
+    found
 }
 
 pub async fn open(folder: &Path) -> Workspaces {
